@@ -1,0 +1,1 @@
+"""The graph: kinds, interpreter, passes, cost, the packed file. NumPy and safetensors only."""
