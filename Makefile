@@ -1,0 +1,110 @@
+# Each target does its own set-up in .venv and a second run reuses it. `make help` lists them.
+#
+#   PYTHON=python3.12   the interpreter to build .venv with (3.11 or newer)
+#   TORCH_INDEX=URL     the package index to take torch from, e.g. https://download.pytorch.org/whl/cpu on Linux without a GPU
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+CXX_COMMAND := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
+NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f 2>/dev/null)
+
+# Work on small tensors is slower on many threads, and tests compare bits: one thread unless the caller says otherwise.
+TEST_THREADS ?= 1
+COUNT ?= 20000
+ARGS ?=
+
+.PHONY: help demo test lint bench docs fuzz sanitize setup native clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## train a network of bits on real digits, pack it, run it natively, report (ARGS="--data mnist" for others)
+	@$(BIN)/onebit demo $(ARGS)
+
+test: setup $(VENV)/.extra-test ## all tests and the examples in the docstrings (ARGS="tests/ir -k conv" for some)
+	@OMP_NUM_THREADS=$(TEST_THREADS) $(PY) -m pytest $(or $(ARGS),tests src)
+
+lint: setup $(VENV)/.extra-lint ## ruff, mypy, import-linter
+	@$(BIN)/ruff check src tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: setup ## time the engine against PyTorch and ONNX Runtime (ARGS="--json" and others)
+	@$(BIN)/onebit bench engine $(ARGS)
+
+docs: setup $(VENV)/.extra-docs ## build the documentation into site/
+	@$(BIN)/onebit plot operators --output docs/operators.svg
+	@$(BIN)/mkdocs build --strict --quiet && echo "Documentation: site/index.html"
+
+fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, random graphs through engine and interpreter (COUNT=20000)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.mutate --count $(COUNT)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(COUNT)
+
+sanitize: setup ## the engine under the address and undefined-behaviour sanitizers
+	@mkdir -p build && PATH="$(CURDIR)/$(BIN):$$PATH" && export PATH && \
+	  cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DONEBIT_SANITIZE=ON \
+	    -DPython_EXECUTABLE="$(CURDIR)/$(PY)" \
+	    -Dnanobind_DIR="$$($(PY) -m nanobind --cmake_dir)" > build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
+	@$(BIN)/cmake --build build/sanitize --target onebit_driver
+	@build/sanitize/onebit_driver
+
+setup: native ## virtual environment, pinned packages, native build
+
+native: $(VENV)/.native ## build the engine (again where its sources changed)
+
+clean: ## remove everything that make built, the virtual environment included
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .benchmarks
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up, one stamp a step -------------------------------------------------------------------------------------------
+
+$(VENV)/.created:
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$p; break; fi; done; fi; \
+	if [ -z "$$python" ]; then \
+	  echo "make: Python 3.11 or newer is needed and none was found on the PATH; name one with PYTHON=/path/to/python3" >&2; exit 1; fi; \
+	if ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  echo "make: PYTHON=$$python is not a Python 3.11 or newer" >&2; exit 1; fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "make: $$python cannot make virtual environments; on Debian and Ubuntu install the package python3-venv" >&2; exit 1; fi; \
+	echo "Setting up $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV)
+	@touch $@
+
+# torch first and alone, so that no other package pulls another build of it.
+$(VENV)/.torch: $(VENV)/.created constraints.txt
+	@echo "Installing torch (the largest download)"
+	@$(PIP) install -c constraints.txt $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+# Requirements of one part of pyproject.toml: "build", or the name of an extra.
+REQUIREMENTS = $(PY) -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); r = p["project"]; x = sys.argv[1]; \
+  print(*(["cmake", "ninja", *p["build-system"]["requires"], *r["dependencies"]] if x == "build" else r["optional-dependencies"][x]), sep="\n")'
+
+$(VENV)/.extra-%: $(VENV)/.torch constraints.txt pyproject.toml
+	@echo "Installing the packages for: $*"
+	@$(REQUIREMENTS) $* > $(VENV)/requirements-$*.txt
+	@$(PIP) install -c constraints.txt -r $(VENV)/requirements-$*.txt
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.extra-build $(VENV)/.extra-train $(NATIVE_SOURCES) pyproject.toml
+	@compiler="$(CXX_COMMAND)"; \
+	if [ -z "$$compiler" ]; then for c in c++ g++ clang++; do \
+	  if command -v $$c >/dev/null 2>&1; then compiler=$$c; break; fi; done; fi; \
+	if [ -z "$$compiler" ]; then \
+	  echo "make: a C++20 compiler is needed and none was found (c++, g++, clang++); on Debian and Ubuntu install g++" >&2; exit 1; fi; \
+	if ! printf '#include <span>\n#if __cplusplus < 202002L\n#error\n#endif\nint main() { return 0; }\n' | \
+	  $$compiler -std=c++20 -x c++ - -o /dev/null 2>/dev/null; then \
+	  echo "make: $$compiler does not compile C++20 (GCC 11 or Clang 14 does); name another with CXX=..." >&2; exit 1; fi; \
+	echo "Building the native engine"; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" CXX="$$compiler" $(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+.PRECIOUS: $(VENV)/.extra-%
