@@ -1,0 +1,30 @@
+// AVX-512 with bytes and words: bits of a nibble by table look-up, summed in bytes.
+#define BYTES 64
+#include <immintrin.h>
+
+#include "kernel.hpp"
+#include "vector.inc.hpp"
+
+namespace {
+
+struct Isa {
+#include "avx512.inc.hpp"
+    static constexpr int limit = 31;
+
+    static inline U count(U x) {
+        const __m512i table =
+            _mm512_set4_epi32(0x04030302, 0x03020201, 0x03020201, 0x02010100);
+        const __m512i nibble = _mm512_set1_epi8(15);
+        const __m512i low = _mm512_and_si512((__m512i)x, nibble);
+        const __m512i high = _mm512_and_si512(_mm512_srli_epi16((__m512i)x, 4), nibble);
+        return (U)_mm512_add_epi8(_mm512_shuffle_epi8(table, low), _mm512_shuffle_epi8(table, high));
+    }
+};
+
+}  // namespace
+
+#include "kernel.inc.hpp"
+
+namespace onebit::kernel {
+const Table avx512bw = {lanes, tile_vectors, items, run, pointwise_items, pointwise};
+}

@@ -1,0 +1,100 @@
+// What the engine hands to a micro-kernel and what a micro-kernel offers: plain structs and function pointers, no code.
+// Every instruction set compiles kernel.inc.hpp once, in a translation unit of its own, and fills one Table.
+#pragma once
+
+#include <cstdint>
+
+namespace onebit::kernel {
+
+// How one 32-bit word of the input meets one 32-bit lane of weights.
+enum class Arithmetic : std::uint8_t {
+    bits,    // 32 channels of +-1: xor, popcount, add
+    pairs,   // two int16 channels: multiply, add both, add
+    floats,  // one float32 channel: multiply, then add
+};
+
+// A step of a pointwise program. Those up to `square_root` change the current value, the rest store something made of it.
+enum class Op : std::uint8_t {
+    load,  // the current value becomes a tensor (Step::type)
+    to_float,
+    affine,
+    add,
+    subtract,
+    multiply,
+    divide,
+    maximum,
+    minimum,
+    relu,
+    clip,
+    prelu,
+    negate,
+    absolute,
+    square_root,
+    store,
+    sign,
+    threshold,
+    quantize,
+};
+
+enum class Operand : std::uint8_t { none, tensor, channels, scalar };
+
+enum class Element : std::uint8_t { float32, int32, int8, uint8, bit };
+
+struct Step {
+    Op op = Op::store;
+    Operand operand = Operand::none;
+    Element element = Element::float32;  // of the tensor loaded or stored
+    bool integer = false;                // the current value is int32
+    bool reversed = false;               // operand on the left
+    const void* first = nullptr;         // operand, scale, slope, limit
+    const void* second = nullptr;        // shift, mask of the sense
+    void* out = nullptr;
+    float low = 0;
+    float high = 0;
+    std::int32_t zero_point = 0;
+};
+
+// Per-channel vectors are readable up to a multiple of 64 channels.
+struct Program {
+    const Step* steps = nullptr;
+    int count = 0;
+    std::int64_t channels = 0;  // of every tensor that the steps touch
+};
+
+struct Job {
+    const std::uint32_t* weights = nullptr;  // [group][tile][tap][word][lane]
+    std::int64_t group_weights = 0;          // words from one group to the next
+    const std::uint32_t* input = nullptr;
+    std::int64_t image_words = 0;
+    std::int32_t row_words = 0;               // from one pixel to the next
+    const std::uint32_t* padding = nullptr;   // one row
+    const std::int32_t* offsets = nullptr;    // [pixel][tap] in words, negative: padding; null: one tap, pixel after pixel
+    const std::int32_t* classes = nullptr;    // [pixel] of the border (bits); null: all 0
+    const std::int32_t* bases = nullptr;      // [class][group][channel] (bits): what 2 * popcount is taken from
+    std::int64_t class_stride = 0;
+    std::int64_t group_stride = 0;
+    std::int32_t taps = 1;
+    std::int32_t words = 0;        // of one tap of one group
+    std::int32_t group_words = 0;  // from one group to the next in a row of the input
+    std::int32_t groups = 1;
+    std::int64_t group_channels = 0;  // of the output
+    std::int64_t images = 0;
+    std::int64_t pixels = 0;
+    Program program;
+};
+
+struct Table {
+    int lanes;    // 32-bit lanes of a vector
+    int vectors;  // of a tile, a power of two >= 4; the last tile may be half or a quarter
+    std::int64_t (*items)(const Job&, Arithmetic);
+    void (*run)(const Job&, Arithmetic, std::int64_t begin, std::int64_t end);
+    std::int64_t (*pointwise_items)(const Program&, std::int64_t rows);
+    void (*pointwise)(const Program&, std::int64_t rows, std::int64_t begin, std::int64_t end);
+};
+
+extern const Table portable;
+extern const Table avx2;
+extern const Table avx512bw;
+extern const Table avx512vpopcnt;
+
+}  // namespace onebit::kernel
