@@ -1,0 +1,1 @@
+"""The command ``onebit``: one file a command or a small family of them."""

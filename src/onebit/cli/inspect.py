@@ -1,0 +1,40 @@
+"""``onebit inspect``: the graph of a packed file as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from onebit.cli.output import in_bytes, in_count, print_json, print_table
+
+
+def inspect(file: Positional[Path], /, *, json: bool = False) -> None:
+    """Print the graph of a packed file: every node with its output's shape, its parameters and their bits, operations, memory.
+
+    Example: onebit inspect network.onebit
+
+    Args:
+        file: the packed file.
+        json: print JSON instead of a table.
+    """
+    from onebit import ir
+
+    graph = ir.load(file)
+    rows = ir.cost.table(graph)
+    size = file.stat().st_size
+    if json:
+        print_json({"file": file, "bytes": size, "meta": graph.meta, "nodes": rows})
+        return
+    print_table(
+        f"{file}: {in_bytes(size)}, {len(graph.nodes)} nodes",
+        ("node", "<output>", "parameters", "bits", "operations", "memory"),
+        ((row.kind, str(row.output), *cost_cells(row)) for row in rows),
+        [f"{name}: {value}" for name, value in graph.meta.items()],
+    )
+
+
+def cost_cells(row) -> tuple[str, str, str, str]:
+    """Parameters, their bits, operations by number system, and memory of a row of ``ir.cost.table``, for people."""
+    operations = ", ".join(f"{in_count(n)} {name.replace('_', ' ')}" for name, n in row.operations.items() if n)
+    return in_count(row.parameters), in_count(row.bits), operations, in_bytes(row.memory)

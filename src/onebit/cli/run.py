@@ -1,0 +1,144 @@
+"""``onebit run``: a packed file on pictures, or on the test part of a data set."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from tyro.conf import Positional
+
+from onebit.cli import picture
+from onebit.cli.output import in_seconds, note, print_json, progress
+from onebit.core.errors import check_range, require
+
+BATCH = 100
+
+
+def run(
+    file: Positional[Path],
+    images: Positional[tuple[Path, ...]] = (),
+    /,
+    *,
+    data: str = "",
+    limit: int = 0,
+    invert: bool = False,
+    threads: int = 1,
+    isa: str = "",
+    json: bool = False,
+) -> None:
+    """Run a packed file on pictures and print the class of each with its probability, or on a test set and print the accuracy.
+
+    A picture is scaled to the size that the network takes, made grey where the network takes one channel, and normalised
+    as the training images were. Networks trained on MNIST or digits expect light ink on a dark ground.
+
+    Example: onebit run network.onebit digit.png
+
+    Example: onebit run network.onebit --data mnist
+
+    Args:
+        file: the packed file.
+        images: pictures in any common format.
+        data: a data set; see `onebit list data`.
+        limit: use so many examples of the test part only; 0 for all.
+        invert: swap light and dark in the pictures.
+        threads: of the engine.
+        isa: instruction set of the engine; see `onebit list engine`. The best of this machine by default.
+        json: print JSON.
+    """
+    from onebit import runtime
+
+    if bool(images) == bool(data):
+        raise ValueError("give either pictures or --data NAME, got " + ("both" if data else "neither"))
+    check_range("--limit", limit, 0)
+    check_range("--threads", threads, 1, 1024)
+    model = runtime.load(file, threads=threads, isa=isa or None)
+    if data:
+        _accuracy(model, file, data, limit, json)
+    else:
+        _pictures(model, images, invert, json)
+
+
+def _pictures(model, paths: tuple[Path, ...], invert: bool, json: bool) -> None:
+    shape = tuple(next(iter(model.inputs.values())).shape)
+    if len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
+        raise ValueError(f"the network takes inputs of shape ({', '.join(map(str, shape))}), which are no pictures")
+    rows = []
+    for path in paths:
+        pixels = picture.read(path, *shape[1:], invert=invert)
+        if not invert and picture.looks_inverted(pixels, model.meta.get("mean", [])):
+            note(f"onebit run: {path} has light and dark the other way round than the training images; --invert swaps them")
+        probabilities = softmax(scores(model, model.normalize(pixels)))[0]
+        best = int(probabilities.argmax())
+        names = model.class_names or [str(i) for i in range(len(probabilities))]
+        rows.append(
+            {
+                "file": path,
+                "class": names[best],
+                "probability": float(probabilities[best]),
+                "probabilities": dict(zip(names, probabilities)),
+            }
+        )
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        said = f"{row['class']} ({100 * row['probability']:.0f} %)"
+        print(said if len(rows) == 1 else f"{row['file']}: {said}")
+
+
+def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
+    require("torch", "train", "loading data sets")
+    from onebit import data
+
+    dataset = data.load(name)
+    split = dataset.limit(test=limit).test if limit else dataset.test
+    images, labels = split.images.numpy(), split.labels.numpy()
+    want = tuple(next(iter(model.inputs.values())).shape)[1:]
+    if tuple(images.shape[1:]) != tuple(want):
+        raise ValueError(
+            f"--data {name} has examples of shape {tuple(images.shape[1:])}, and {file} takes {tuple(want)}"
+        )
+    right, seconds = 0, 0.0
+    with progress(f"{name}, {len(labels)} examples", len(labels), quiet=json) as advance:
+        for start in range(0, len(labels), BATCH):
+            batch = model.normalize(images[start : start + BATCH])
+            began = time.perf_counter()
+            predicted = model.predict(batch)
+            seconds += time.perf_counter() - began
+            right += int((predicted == labels[start : start + BATCH]).sum())
+            advance(len(batch))
+    found = {
+        "file": file,
+        "data": name,
+        "examples": len(labels),
+        "right": right,
+        "accuracy": right / len(labels),
+        "seconds_per_example": seconds / len(labels),
+        "isa": model.isa,
+        "threads": model.threads,
+    }
+    if json:
+        print_json(found)
+        return
+    print(
+        f"{100 * found['accuracy']:.2f} % of {len(labels)} test examples of {name} are right "
+        f"({in_seconds(found['seconds_per_example'])} each in batches of {BATCH}, {model.isa}, threads: {model.threads})"
+    )
+
+
+def scores(model, x: np.ndarray) -> np.ndarray:
+    """The first output of ``model`` for ``x``: ``(N, classes)`` float64."""
+    y = model.run(x)
+    return np.asarray(y[0] if isinstance(y, tuple) else y, dtype=np.float64)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """``exp(x) / sum(exp(x))`` along the last axis.
+
+    Example:
+        >>> softmax(np.zeros((1, 4))).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+    """
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
