@@ -1,11 +1,11 @@
 """float32 ``exp``, ``tanh`` and ``erf`` as fixed sequences of separately rounded operations.
 
-The interpreter and the engine both compute exactly these steps, in this order: additions, subtractions, multiplications, one
-division (:func:`tanh`), comparisons, and bit operations on the 32-bit pattern. Nothing is fused. Each step below is one IEEE-754
-operation rounded to nearest even, so the result is the same bits everywhere.
+The interpreter and the engine both compute exactly these steps, in this order: additions, subtractions, multiplications,
+one division (:func:`tanh`), comparisons, and bit operations on the 32-bit pattern. Nothing is fused. Each step below is one
+IEEE-754 operation rounded to nearest even, so the result is the same bits everywhere.
 
-Every constant is an exact float32; its hexadecimal form stands beside it. Lines of the form ``p = p * r + C`` are two operations:
-the product is rounded, then the sum.
+Every constant is an exact float32; its hexadecimal form stands beside it. Lines of the form ``p = p * r + C`` are two
+operations: the product is rounded, then the sum.
 
 Accuracy over all float32 inputs, against the correctly rounded value: 1 ulp each (``tests/ir``).
 """
@@ -90,8 +90,8 @@ def exp(x: np.ndarray) -> np.ndarray:
     2. ``n = (c * LOG2_E + ROUND) - ROUND``: three operations; ``n`` is an integer in -150..128.
     3. ``r = (c - n * LN2_HIGH) - n * LN2_LOW``.
     4. Horner from C7 down to C2; then ``p = p * r``, ``p = p * r``, ``p = p + r``, ``p = p + 1``.
-    5. ``k = int(n)``, ``half = k >> 1`` (arithmetic shift, toward minus infinity), ``y = (p * 2**half) * 2**(k - half)``.
-       Both powers are normal numbers and the first product is exact; the second rounds once, to a denormal, to zero
+    5. ``k = int(n)``, ``half = k >> 1`` (arithmetic shift, toward minus infinity),
+       ``y = (p * 2**half) * 2**(k - half)``. Both powers are normal numbers and the first product is exact; the second rounds once, to a denormal, to zero
        or to infinity where it must.
     6. NaN where ``x`` is NaN.
 
@@ -131,11 +131,12 @@ def tanh(x: np.ndarray) -> np.ndarray:
 
     With ``a = |x|`` (sign bit cleared):
 
-    - where ``a < TANH_SPLIT``: ``z = a * a``; Horner from C5 down to C0 in ``z``; ``p = p * z``; ``p = p * a``; ``y = a + p``;
+    - where ``a < TANH_SPLIT``: ``z = a * a``; Horner from C5 down to C0 in ``z``; ``p = p * z``; ``p = p * a``;
+      ``y = a + p``;
     - else: ``e = exp(a + a)``; ``e = e + 1``; ``q = 2 / e``; ``y = 1 - q``.
 
-    The sign bit of ``x`` is then set into ``y``; NaN where ``x`` is NaN. (Both branches may be computed everywhere: what is not
-    taken is dropped.)
+    The sign bit of ``x`` is then set into ``y``; NaN where ``x`` is NaN. (Both branches may be computed everywhere:
+    what is not taken is dropped.)
 
     Example:
         >>> tanh(np.float32([0.5, -np.inf]))
@@ -167,12 +168,13 @@ def erf(x: np.ndarray) -> np.ndarray:
 
     With ``a = |x|`` (sign bit cleared):
 
-    - where ``a < ERF_SPLIT``: ``z = a * a``; Horner from ERF_C6 down to ERF_C0 in ``z``; ``p = p * a``; ``y = a + p``;
-    - else: ``b = a if a < ERF_HIGH else ERF_HIGH`` (so NaN becomes ERF_HIGH); Horner from ERFC_C7 down to ERFC_C0 in ``b``;
-      ``q = exp(p)``; ``y = 1 - q``.
+    - where ``a < ERF_SPLIT``: ``z = a * a``; Horner from ERF_C6 down to ERF_C0 in ``z``; ``p = p * a``;
+      ``y = a + p``;
+    - else: ``b = a if a < ERF_HIGH else ERF_HIGH`` (so NaN becomes ERF_HIGH); Horner from ERFC_C7 down to ERFC_C0
+      in ``b``; ``q = exp(p)``; ``y = 1 - q``.
 
-    The sign bit of ``x`` is then set into ``y``; NaN where ``x`` is NaN. (Both branches may be computed everywhere: what is not
-    taken is dropped.)
+    The sign bit of ``x`` is then set into ``y``; NaN where ``x`` is NaN. (Both branches may be computed everywhere:
+    what is not taken is dropped.)
 
     Example:
         >>> erf(np.float32([0.5, -np.inf]))

@@ -1,0 +1,146 @@
+"""Pooling over windows of an image, channels last; taps row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from onebit.ir import dim as dims
+from onebit.ir.kind import Attribute, Attributes, Kind, boolean, expect, integers, register
+from onebit.ir.kinds.convolution import WINDOW, out_size
+from onebit.ir.types import TensorType, maximum
+
+NO_DILATION = (1, 1)
+
+
+def _inside(kernel: int, stride: int, dilation: int, before: int, size: int, windows: int) -> list[slice]:
+    """For each tap along one axis: the windows whose tap lies in the map."""
+    found = []
+    for tap in range(kernel):
+        offset = tap * dilation - before  # window w reads w * stride + offset
+        first = max(0, -(offset // stride))  # smallest w with w * stride + offset >= 0
+        last = min(windows, (size - 1 - offset) // stride + 1)
+        found.append(slice(first, max(first, last)))
+    return found
+
+
+def _every_window_has_a_tap_inside(
+    size: int, kernel: int, stride: int, dilation: int, before: int, windows: int
+) -> bool:
+    first, last = -before, (windows - 1) * stride - before
+    if last >= size or first + dilation * (kernel - 1) < 0:
+        return False
+    # Windows that start before the map: their first tap at or after 0 lies at start mod dilation.
+    return dilation <= size or all(start % dilation < size for start in range(first, min(0, last + 1), stride))
+
+
+def _infer_pool(attributes: Attributes, x: TensorType) -> TensorType:
+    top, bottom, left, right = attributes["padding"]
+    sizes = []
+    for name, size, kernel, stride, dilation, before, after in zip(
+        ("the height of x", "the width of x"),
+        x.shape[1:3],
+        attributes["kernel"],
+        attributes["stride"],
+        attributes.get("dilation", NO_DILATION),
+        (top, left),
+        (bottom, right),
+    ):
+        windows = out_size(name, size, kernel, before, after, stride, dilation)
+        if not _every_window_has_a_tap_inside(size, kernel, stride, dilation, before, windows):
+            raise ValueError(f"a window along {name} has no tap inside: use less padding")
+        sizes.append(windows)
+    return TensorType(x.dtype, (x.shape[0], *sizes, x.shape[3]))
+
+
+def _taps(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """For each tap, row-major: the windows (rows, columns) whose tap lies in the map, and what they read there."""
+    _, height, width, _ = shape
+    top, _, left, _ = attributes["padding"]
+    (stride_h, stride_w), (dilation_h, dilation_w) = attributes["stride"], attributes.get("dilation", NO_DILATION)
+    kernel_h, kernel_w = attributes["kernel"]
+    all_columns = _inside(kernel_w, stride_w, dilation_w, left, x.shape[2], width)
+    for row, rows in enumerate(_inside(kernel_h, stride_h, dilation_h, top, x.shape[1], height)):
+        for column, columns in enumerate(all_columns):
+            if rows.start < rows.stop and columns.start < columns.stop:
+                first_row = rows.start * stride_h + row * dilation_h - top
+                first_column = columns.start * stride_w + column * dilation_w - left
+                yield (
+                    (rows, columns),
+                    x[
+                        :,
+                        first_row : first_row + (rows.stop - rows.start - 1) * stride_h + 1 : stride_h,
+                        first_column : first_column + (columns.stop - columns.start - 1) * stride_w + 1 : stride_w,
+                    ],
+                )
+
+
+def _infer_max_pool(attributes: Attributes, x: TensorType) -> TensorType:
+    expect("x", x, ("float32", "bit"), rank=4)
+    return _infer_pool(attributes, x)
+
+
+def _run_max_pool(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
+    acc = np.empty(shape, x.dtype)
+    seen = np.zeros((*shape[1:3], 1), np.bool_)
+    for (rows, columns), tap in _taps(attributes, shape, x):
+        so_far = acc[:, rows, columns]
+        acc[:, rows, columns] = np.where(seen[rows, columns], maximum(so_far, tap), tap)
+        seen[rows, columns] = True
+    return acc
+
+
+def _pool_cost(attributes: Attributes, output: TensorType, x: TensorType) -> dict[str, dims.Dim]:
+    return {"float_ops": dims.product((*output.shape, *attributes["kernel"]))}
+
+
+register(
+    Kind(
+        "max_pool",
+        ("x",),
+        {
+            "kernel": Attribute(integers(2, 1, WINDOW)),
+            "stride": Attribute(integers(2, 1, WINDOW)),
+            "padding": Attribute(integers(4, 0, WINDOW), (0, 0, 0, 0)),
+            "dilation": Attribute(integers(2, 1, WINDOW), NO_DILATION),
+        },
+        _infer_max_pool,
+        _run_max_pool,
+        _pool_cost,
+    )
+)
+
+
+def _infer_avg_pool(attributes: Attributes, x: TensorType) -> TensorType:
+    expect("x", x, ("float32",), rank=4)
+    return _infer_pool(attributes, x)
+
+
+def _run_avg_pool(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
+    acc = np.zeros(shape, np.float32)
+    count = np.zeros((*shape[1:3], 1), np.float32)
+    for (rows, columns), tap in _taps(attributes, shape, x):
+        acc[:, rows, columns] += tap
+        count[rows, columns] += np.float32(1)
+    if attributes["count_include_pad"]:
+        kernel_h, kernel_w = attributes["kernel"]
+        count[:] = np.float32(kernel_h * kernel_w)
+    return acc / count
+
+
+register(
+    Kind(
+        "avg_pool",
+        ("x",),
+        {
+            "kernel": Attribute(integers(2, 1, WINDOW)),
+            "stride": Attribute(integers(2, 1, WINDOW)),
+            "padding": Attribute(integers(4, 0, WINDOW), (0, 0, 0, 0)),
+            "count_include_pad": Attribute(boolean, True),
+        },
+        _infer_avg_pool,
+        _run_avg_pool,
+        _pool_cost,
+    )
+)
