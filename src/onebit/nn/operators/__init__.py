@@ -1,0 +1,38 @@
+"""Hard functions with a chosen gradient: sign in many forms, step, ternary, round.
+
+Three ways to use one: as a module, ``PolynomialSign()(x)``; by name in a quantizer, ``"polynomial"``; as a function
+where there is one, ``approx_sign(x)``. ``registry`` maps names to classes; ``plot`` draws value and gradient.
+"""
+
+from __future__ import annotations
+
+from onebit.nn.operators.annealed import PowerSign, TanhSign, power_sign
+from onebit.nn.operators.base import Operator, apply, sign
+from onebit.nn.operators.levels import Round, Step, Ternary
+from onebit.nn.operators.periodic import PeriodicSign, periodic_sign
+from onebit.nn.operators.plot import curve, plot
+from onebit.nn.operators.registry import build, registry
+from onebit.nn.operators.sign import ClippedSTESign, IdentitySTESign, PolynomialSign, SwishSign, approx_sign
+
+__all__ = [
+    "ClippedSTESign",
+    "IdentitySTESign",
+    "Operator",
+    "PeriodicSign",
+    "PolynomialSign",
+    "PowerSign",
+    "Round",
+    "Step",
+    "SwishSign",
+    "TanhSign",
+    "Ternary",
+    "apply",
+    "approx_sign",
+    "build",
+    "curve",
+    "periodic_sign",
+    "plot",
+    "power_sign",
+    "registry",
+    "sign",
+]

@@ -1,0 +1,74 @@
+"""An operator: a hard elementwise function with a chosen derivative for the backward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from onebit.nn.ops import sign_of
+
+
+class _Hard(torch.autograd.Function):
+    """Forward ``operator.hard(x, *state)``, backward ``operator.gradient(x, *state) * g``: the function of all
+    operators.
+
+    The state comes as arguments, never through the module, so that a vmapped ensemble sees each member's own. There is
+    no ``jvp`` (with one, ``torch.compile(fullgraph=True)`` fails): Hessians are reverse over reverse.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(operator: Operator, x: Tensor, *state: Tensor) -> Tensor:  # type: ignore[override]
+        return operator.hard(x, *state)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        operator, *tensors = inputs
+        ctx.operator = operator
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        x, *state = ctx.saved_tensors
+        return (None, ctx.operator.gradient(x, *state) * grad, *[None] * len(state))
+
+
+class Operator(nn.Module):
+    """Elementwise ``y = hard(x)`` forward, ``dL/dx = gradient(x) * dL/dy`` backward.
+
+    A subclass defines :meth:`hard` and :meth:`gradient`, and ``surrogate``, the function whose derivative the gradient
+    is. What changes during training lives in buffers that :meth:`state` hands to both; plain numbers fixed at
+    construction are attributes. Neither method may read a buffer or parameter through ``self``.
+
+    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``.
+
+    Shapes: any; ``y`` has the shape and dtype of ``x`` (floating point).
+    """
+
+    def hard(self, x: Tensor, *state: Tensor) -> Tensor:
+        """The value."""
+        raise TypeError(f"{type(self).__name__} does not define hard(x, *state)")
+
+    def gradient(self, x: Tensor, *state: Tensor) -> Tensor:
+        """The factor that multiplies the incoming gradient; itself differentiable."""
+        raise TypeError(f"{type(self).__name__} does not define gradient(x, *state)")
+
+    def state(self) -> tuple[Tensor, ...]:
+        """The buffers that :meth:`hard` and :meth:`gradient` depend on."""
+        return ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply(self, x, *self.state())
+
+
+def apply(operator: Operator, x: Tensor, *state: Tensor) -> Tensor:
+    """``operator.hard(x, *state)`` with its gradient; while exporting, the value alone."""
+    if torch.compiler.is_exporting():
+        return operator.hard(x, *state)
+    return _Hard.apply(operator, x, *state)  # type: ignore[no-any-return]
+
+
+def sign(x: Tensor) -> Tensor:
+    """``+1 if x >= 0 else -1``, no gradient: the operator ``onebit::sign`` while exporting, ordinary code otherwise."""
+    return torch.ops.onebit.sign(x) if torch.compiler.is_exporting() else sign_of(x)

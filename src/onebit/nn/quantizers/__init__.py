@@ -1,0 +1,37 @@
+"""Quantizers: a tensor as codes times a scale, with a gradient.
+
+By name in a layer, ``weight_quantizer="biper"``, or as an object, ``PeriodicWeight(freq=10)``. ``weight_registry`` and
+``activation_registry`` hold the names.
+"""
+
+from __future__ import annotations
+
+from onebit.nn.quantizers.activation import BinaryActivation, PerSampleStdNorm, reste_activation
+from onebit.nn.quantizers.base import Encoded, Quantizer
+from onebit.nn.quantizers.binary import BinaryWeight, TernaryWeight, reste_weight
+from onebit.nn.quantizers.dorefa import DoReFaActivation, DoReFaWeight
+from onebit.nn.quantizers.periodic import PeriodicWeight, laplace_quantization_error, sine_penalty
+from onebit.nn.quantizers.registry import activation_registry, build_activation, build_weight, weight_registry
+from onebit.nn.quantizers.uniform import UniformActivation, UniformWeight
+
+__all__ = [
+    "BinaryActivation",
+    "BinaryWeight",
+    "DoReFaActivation",
+    "DoReFaWeight",
+    "Encoded",
+    "PerSampleStdNorm",
+    "PeriodicWeight",
+    "Quantizer",
+    "TernaryWeight",
+    "UniformActivation",
+    "UniformWeight",
+    "activation_registry",
+    "build_activation",
+    "build_weight",
+    "laplace_quantization_error",
+    "reste_activation",
+    "reste_weight",
+    "sine_penalty",
+    "weight_registry",
+]

@@ -1,0 +1,159 @@
+"""Activations as -1 and +1: the sign, with an optional shift, scale or normalisation before it."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+
+from onebit.core.errors import check_positive
+from onebit.nn import operators
+from onebit.nn.operators import Operator
+from onebit.nn.quantizers.base import Encoded, Quantizer, scaled_value
+from onebit.nn.quantizers.binary import check_choice
+from onebit.nn.quantizers.registry import activation_registry
+
+SHIFTS = ("none", "learned", "centred")
+SCALES = ("none", "sample")
+
+
+class PerSampleStdNorm(nn.Module):
+    """Division by the standard deviation of each sample, in training only: ``x / sqrt(var(x over dims 1..) + eps)``.
+
+    The variance is the unbiased one; the gradient flows through it. The divisor is positive, so signs do not change: it
+    only decides where a sign's gradient is not zero. In eval mode the input is returned.
+
+    Args:
+        eps: above 0.
+
+    Shape: ``(N, ...)`` to the same, at least two dimensions. A sample of one element is left as it is.
+
+    Reference: [Vargas2024], after [Xu2021].
+
+    Example:
+        >>> PerSampleStdNorm()(torch.tensor([[1.0, 3.0]]))
+        tensor([[0.7071, 2.1213]])
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = float(check_positive("eps", eps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x[0:1].numel() == 1:
+            return x
+        return x / torch.sqrt(x.var(tuple(range(1, x.dim())), keepdim=True) + self.eps)
+
+
+class BinaryActivation(Quantizer):
+    """``x -> K * sign(x + shift)``.
+
+    Args:
+        operator: a sign operator or its name; decides the gradient through the sign.
+        shift: ``"none"``; ``"learned"``: a parameter per channel that starts at 0 (ReActNet's RSign); ``"centred"``:
+            one that starts at minus the mean of each channel over the first training batch (or the tensor given to
+            ``observe``), for inputs that cannot be negative and would all become +1. Until then it is -0.5.
+        scale: ``"none"``: K = 1; ``"sample"``: mean of ``|x|`` per sample, ``(N, 1, 1, 1)`` (rows ``(..., 1)`` in a
+            linear layer), not differentiated, as in BiBench's XNOR-Net: ``dL/dx = k(x) G``.
+        normalize: whether :class:`PerSampleStdNorm` comes first.
+
+    Shape: ``(N, C, ...)`` or ``(..., C)``, as attached.
+
+    References: [Courbariaux2016], [Rastegari2016], [Liu2018], [Liu2020], [Vargas2024], [Qin2023].
+
+    Example:
+        >>> BinaryActivation()(torch.tensor([[-0.25, 0.0, 3.0]]))
+        tensor([[-1.,  1.,  1.]])
+    """
+
+    initialized: Tensor
+    shift: nn.Parameter | None
+
+    def __init__(
+        self,
+        operator: str | Operator = "polynomial",
+        shift: str = "none",
+        scale: str = "none",
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        check_choice("shift", shift, SHIFTS)
+        check_choice("scale", scale, SCALES)
+        self.operator = operators.build(operator)
+        self.norm = PerSampleStdNorm() if normalize else None
+        self.shift_kind = shift
+        self.scale = scale
+        self.scaled = scale != "none"
+        self.channel_dim = 1
+        self.register_parameter("shift", None)
+        if shift == "centred":
+            self.register_buffer("initialized", torch.tensor(False))
+
+    def attach(self, reference: Tensor, channel_dim: int) -> None:
+        self.channel_dim = channel_dim
+        if self.shift_kind == "none":
+            return
+        channels = reference.shape[channel_dim]
+        if self.shift is not None and self.shift.shape != (channels,):
+            raise ValueError(f"this quantizer belongs to a layer with {self.shift.numel()} channels, not {channels}")
+        if self.shift is None:
+            start = -0.5 if self.shift_kind == "centred" else 0.0
+            self.shift = nn.Parameter(reference.new_full((channels,), start))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Where the shift is centred: start it at minus the mean of each channel of ``x``."""
+        if self.shift_kind == "centred" and x.numel():
+            dims = tuple(d for d in range(x.dim()) if d != self.channel_dim % x.dim())
+            self._shift().copy_(-x.mean(dims))
+            self.initialized.fill_(True)
+
+    @torch.no_grad()
+    def _start(self, x: Tensor) -> None:
+        dims = tuple(d for d in range(x.dim()) if d != self.channel_dim % x.dim())
+        shift = self._shift()
+        shift.copy_(torch.where(self.initialized, shift, -x.mean(dims)))
+        self.initialized.fill_(True)
+
+    def _shift(self) -> Tensor:
+        if self.shift is None:
+            raise ValueError(f"shift={self.shift_kind!r} has no channels yet: a layer makes them, or call attach(...)")
+        return self.shift
+
+    def encode(self, x: Tensor) -> Encoded:
+        if self.shift_kind == "centred" and self.training and not torch.compiler.is_exporting():
+            self._start(x)
+        z = x if self.norm is None else self.norm(x)
+        if self.shift_kind != "none":
+            z = z + self._shift().view(-1, *[1] * (x.dim() - 1 - self.channel_dim % x.dim()))
+        codes = self.operator(z)
+        if self.scale == "none":
+            return Encoded(codes, codes.new_ones(()))
+        if self.channel_dim == -1:
+            return Encoded(codes, x.detach().abs().mean(-1, keepdim=True))
+        return Encoded(codes, x.detach().abs().flatten(1).mean(-1).view(-1, *[1] * (x.dim() - 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes, scale, *_ = self.encode(x)
+        return scaled_value(codes, scale, "ignored") if self.scaled else codes
+
+    def extra_repr(self) -> str:
+        return f"shift={self.shift_kind!r}, scale={self.scale!r}"
+
+
+def reste_activation(
+    o_end: float = 3.0, clip: float = 1.5, inner: float = 0.1, shift: str = "none"
+) -> BinaryActivation:
+    """ReSTE activations: the power-function sign [Wu2023]."""
+    return BinaryActivation(operators.PowerSign(o_end=o_end, clip=clip, inner=inner), shift)
+
+
+for _name in ("sign", "bnn"):
+    activation_registry.add(_name, functools.partial(BinaryActivation, "clipped"))
+activation_registry.add("xnor", functools.partial(BinaryActivation, "clipped", scale="sample"))
+activation_registry.add("bireal", functools.partial(BinaryActivation, "polynomial"))
+activation_registry.add("react", functools.partial(BinaryActivation, "polynomial", shift="learned"))
+activation_registry.add("biper", functools.partial(BinaryActivation, "polynomial", normalize=True))
+activation_registry.add("reste", reste_activation)
+activation_registry.add("step", functools.partial(BinaryActivation, "step"))

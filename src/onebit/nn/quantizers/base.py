@@ -1,0 +1,95 @@
+"""A quantizer: a tensor as codes (small integers) times a scale, with a gradient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoded(NamedTuple):
+    """A quantized tensor: ``(codes - zero_point) * scale``.
+
+    Args:
+        codes: integers in a floating-point tensor (exact up to 2^24 in float32), in the shape of the tensor.
+        scale: broadcasts against ``codes``.
+        zero_point: the code of the value 0.
+        levels: values of the codes where they are not evenly spaced (a codebook), or None.
+    """
+
+    codes: Tensor
+    scale: Tensor
+    zero_point: int = 0
+    levels: Tensor | None = None
+
+
+class Quantizer(nn.Module):
+    """Codes and a scale for a tensor: weights ``(O, ...)`` or activations.
+
+    ``forward(x)`` is the dequantized tensor with a gradient; ``encode(x)`` its codes and scale. In eval mode
+    ``decode(encode(x))`` equals ``forward(x)`` exactly. A layer in eval mode convolves the codes and multiplies the
+    sums by the scales.
+
+    Attributes:
+        scaled: False where the scale is the constant 1, so that a layer need not multiply by it.
+        num_bits: bits of one code (1 for -1/+1 and 0/1, 2 for ternary).
+    """
+
+    scaled: bool = True
+    num_bits: int = 1
+
+    def attach(self, reference: Tensor, channel_dim: int) -> None:
+        """Called once by the layer that owns the quantizer: makes what depends on the number of channels.
+
+        Args:
+            reference: the weight ``(O, ...)`` for a weight quantizer; for an input quantizer an empty tensor with the
+                channels of the input on ``channel_dim``, on the device and of the dtype of the weight.
+            channel_dim: 0 for weights; for inputs 1 (convolution) or -1 (linear).
+        """
+
+    def encode(self, x: Tensor) -> Encoded:
+        """Codes and scale of ``x``."""
+        raise TypeError(f"{type(self).__name__} does not define encode(x)")
+
+    def decode(self, encoded: Encoded) -> Tensor:
+        """``(codes - zero_point) * scale``, or the levels of the codes times the scale."""
+        values = encoded.codes if encoded.levels is None else encoded.levels[encoded.codes.long()]
+        if encoded.zero_point:
+            values = values - encoded.zero_point
+        return values * encoded.scale if self.scaled else values
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+    def observe(self, x: Tensor) -> None:
+        """Set what starts from data (a range, a shift) from ``x``; nothing by default."""
+
+    def penalty(self, x: Tensor | None = None) -> Tensor:
+        """A regulariser of the tensor ``x`` that is quantized: a 0-d tensor, 0 by default.
+
+        ``onebit.nn.penalty(model)`` sums it over the weights of all layers.
+        """
+        return torch.zeros(())
+
+
+def scaled_value(codes: Tensor, scale: Tensor, scale_gradient: str) -> Tensor:
+    """``codes * scale`` with one of three gradients; the value is exactly the product in each.
+
+    - ``"full"``: through codes and scale;
+    - ``"detached"``: the scale is a constant factor of the gradient;
+    - ``"ignored"``: the gradient of ``codes`` alone, as if the scale were 1 (the code of BiBench [Qin2023]).
+    """
+    if scale_gradient == "full":
+        return codes * scale
+    scale = scale.detach()
+    if scale_gradient == "detached":
+        return codes * scale
+    fixed = codes.detach()
+    return fixed * scale + (codes - fixed)
+
+
+def mean_abs(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
+    """Mean of ``|x|`` over ``dims`` (all without), kept as dimensions of size 1."""
+    dims = tuple(range(x.dim())) if dims is None else dims
+    return x.abs().mean(dims, keepdim=True)
