@@ -81,8 +81,8 @@ def _check_bits(value: int, low: int, high: int) -> int:
 @weight_registry.register("dorefa")
 def dorefa_weight(num_bits: int = 1) -> Quantizer:
     """DoReFa weights: 1 bit as BiBench has it (sign times the mean of ``|w|`` per channel), else
-    :class:`DoReFaWeight`.""" return BinaryWeight("clipped", "channel", "ignored") if num_bits == 1 else
-    DoReFaWeight(num_bits)
+    :class:`DoReFaWeight`."""
+    return BinaryWeight("clipped", "channel", "ignored") if num_bits == 1 else DoReFaWeight(num_bits)
 
 
 @activation_registry.register("dorefa")
