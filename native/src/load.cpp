@@ -1,0 +1,365 @@
+// From the bytes of a packed file to a checked graph, and from input shapes to the shape of every value.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "container.hpp"
+#include "dims.hpp"
+#include "graph.hpp"
+#include "infer.hpp"
+#include "json.hpp"
+#include "text.hpp"
+
+namespace onebit {
+
+namespace {
+
+constexpr std::size_t alignment = 64;
+constexpr std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+// Runs `what`, and puts `where` before the sentence of an error.
+template <class Where, class What>
+auto with_place(Where where, What what) {
+    try {
+        return what();
+    } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument(cat(where(), ": ", error.what()));
+    }
+}
+
+std::string_view text_of(const json::Value& value, std::string_view what) {
+    if (!value.is(json::Kind::string)) fail(what, " must be a string");
+    return value.string();
+}
+
+std::vector<json::Value> list_of(const json::Value& value, std::string_view what) {
+    if (!value.is(json::Kind::array)) fail(what, " must be a list");
+    return value.items();
+}
+
+class Loader {
+public:
+    explicit Loader(std::span<const std::byte> file) : container_(read_container(file)), document_(container_.text, "the graph") {}
+
+    Graph run() {
+        const json::Value& root = read_keys();
+        (void)root;
+        read_constants();
+        read_inputs();
+        read_states();
+        for (const json::Value& node : list_of(*nodes_, "nodes")) read_node(node);
+        read_outputs();
+        read_meta();
+        return std::move(graph_);
+    }
+
+private:
+    json::Value read_keys() {
+        const json::Value root = document_.root();
+        if (!root.is(json::Kind::object)) fail("the graph must be a JSON object");
+        std::optional<json::Value> format;
+        for (const auto& [key, value] : root.members()) {
+            if (key == "format") format = value;
+            else if (key == "inputs") inputs_ = value;
+            else if (key == "outputs") outputs_ = value;
+            else if (key == "states") states_ = value;
+            else if (key == "nodes") nodes_ = value;
+            else if (key == "bits") bits_ = value;
+            else if (key == "meta") meta_ = value;
+            else fail("unknown key ", quoted(key), " of the graph");
+        }
+        if (!format || !format->is(json::Kind::integer)) fail("format must be an integer");
+        if (format->integer() != 1) fail("format version ", format->integer(), " is not supported, only 1 is");
+        if (!inputs_ || !outputs_ || !nodes_) fail("the graph needs inputs, outputs and nodes");
+        return root;
+    }
+
+    int define(std::string_view name, Type type) {
+        check_name(name);
+        const int index = static_cast<int>(graph_.values.size());
+        if (!names_.emplace(std::string(name), index).second) fail("the name ", quoted(name), " is defined twice");
+        graph_.values.push_back({std::string(name), std::move(type), -1});
+        return index;
+    }
+
+    int find(std::string_view name, std::string_view what) const {
+        const auto found = names_.find(std::string(name));
+        if (found == names_.end()) fail(what, " ", quoted(name), " is not defined before it is used");
+        return found->second;
+    }
+
+    Dim read_dim(const json::Value& value) {
+        if (value.is(json::Kind::string)) {
+            Dim dim = parse_dim(value.string(), graph_.symbols, true);
+            if (dim.symbols.size() > 1) fail("a dimension of an input has at most one symbol, got ", quoted(value.string()));
+            return dim;
+        }
+        if (!value.is(json::Kind::integer) || value.integer() < 0 || value.integer() > max_size) {
+            fail("a dimension must be an integer in 0..2^48 or a string");
+        }
+        return constant(value.integer());
+    }
+
+    // The true shapes of the tensors that are stored as packed bits.
+    std::unordered_map<std::string_view, Shape> read_bits() {
+        std::unordered_map<std::string_view, Shape> shapes;
+        if (!bits_) return shapes;
+        if (!bits_->is(json::Kind::object)) fail("bits must be an object");
+        for (const auto& [name, value] : bits_->members()) {
+            Shape shape;
+            const auto items = list_of(value, "the shape of a bit tensor");
+            if (items.size() > max_rank) fail("bit tensor ", quoted(name), " has ", items.size(), " axes, at most ", max_rank, " are allowed");
+            for (const json::Value& item : items) {
+                if (!item.is(json::Kind::integer) || item.integer() < 0 || item.integer() > max_size) {
+                    fail("bit tensor ", quoted(name), ": its shape must hold integers in 0..2^48");
+                }
+                shape.push_back(item.integer());
+            }
+            shapes.emplace(name, std::move(shape));
+        }
+        return shapes;
+    }
+
+    void read_constants() {
+        auto bits = read_bits();
+        std::size_t total = 0;
+        for (const Stored& stored : container_.tensors) total += aligned(stored.bytes.size());
+        graph_.arena = std::shared_ptr<std::byte[]>(
+            static_cast<std::byte*>(::operator new[](std::max(total, alignment), std::align_val_t(alignment))),
+            [](std::byte* data) { ::operator delete[](data, std::align_val_t(alignment)); });
+        std::memset(graph_.arena.get(), 0, std::max(total, alignment));
+        std::size_t at = 0;
+        for (const Stored& stored : container_.tensors) {
+            with_place([&] { return cat("tensor ", quoted(stored.name)); }, [&] {
+                const auto packed = bits.find(stored.name);
+                if (packed == bits.end()) {
+                    read_constant(stored, dtype_of_stored(stored), stored.shape, at);
+                } else {
+                    check_bits(stored, packed->second);
+                    read_constant(stored, DType::bit, packed->second, at);
+                    bits.erase(packed);
+                }
+            });
+            at += aligned(stored.bytes.size());
+        }
+        if (!bits.empty()) fail("bits names ", quoted(bits.begin()->first), ", which is no tensor of the file");
+    }
+
+    static DType dtype_of_stored(const Stored& stored) {
+        switch (stored.storage) {
+            case Storage::f32: return DType::f32;
+            case Storage::i8: return DType::i8;
+            case Storage::u8: return DType::u8;
+            case Storage::i32: return DType::i32;
+            case Storage::i64: return DType::i64;
+            case Storage::boolean:
+                for (const std::byte byte : stored.bytes) {
+                    if (byte > std::byte{1}) fail("a truth value must be 0 or 1, got ", static_cast<int>(byte));
+                }
+                return DType::boolean;
+            case Storage::u64: break;
+        }
+        fail("U64 is for packed bits only, and bits does not name it");
+    }
+
+    static void check_bits(const Stored& stored, const Shape& shape) {
+        if (stored.storage != Storage::u64) fail("packed bits must be stored as U64, got ", storage_name(stored.storage));
+        const std::int64_t count = element_count(shape);
+        const std::int64_t words = count / 64 + (count % 64 != 0);
+        if (stored.shape != Shape{words}) {
+            fail(count, " bits must be stored as (", words, ") words, got ", text(std::span<const std::int64_t>(stored.shape)));
+        }
+        if (count % 64 == 0) return;
+        std::uint64_t last = 0;
+        std::memcpy(&last, stored.bytes.data() + stored.bytes.size() - sizeof last, sizeof last);
+        if (last >> (count % 64) != 0) fail("the unused bits of the last word must be 0");
+    }
+
+    void read_constant(const Stored& stored, DType dtype, const Shape& shape, std::size_t at) {
+        Type type{dtype, {}};
+        for (const std::int64_t size : shape) {
+            if (size > max_size) fail("a dimension must be an integer in 0..2^48, got ", size);
+            type.shape.push_back(constant(size));
+        }
+        const int value = define(stored.name, std::move(type));
+        graph_.values[static_cast<std::size_t>(value)].constant = static_cast<int>(graph_.constants.size());
+        std::byte* data = graph_.arena.get() + at;
+        if (!stored.bytes.empty()) std::memcpy(data, stored.bytes.data(), stored.bytes.size());
+        graph_.constants.push_back({dtype, shape, data, stored.bytes.size()});
+    }
+
+    void read_inputs() {
+        for (const json::Value& input : list_of(*inputs_, "inputs")) {
+            const auto parts = list_of(input, "an input");
+            if (parts.size() != 3) fail("an input must be [name, dtype, shape]");
+            const std::string_view name = text_of(parts[0], "the name of an input");
+            with_place([&] { return cat("input ", quoted(name)); }, [&] {
+                const std::optional<DType> dtype = dtype_of(text_of(parts[1], "dtype"));
+                if (!dtype) fail("unknown dtype ", quoted(parts[1].string()));
+                Type type{*dtype, {}};
+                const auto dims = list_of(parts[2], "shape");
+                if (dims.size() > max_rank) fail("it has ", dims.size(), " axes, at most ", max_rank, " are allowed");
+                for (const json::Value& dim : dims) type.shape.push_back(read_dim(dim));
+                graph_.inputs.push_back(define(name, std::move(type)));
+            });
+        }
+    }
+
+    // States are constants that a run replaces; what replaces them is known after the nodes.
+    void read_states() {
+        if (!states_) return;
+        for (const json::Value& state : list_of(*states_, "states")) {
+            const auto parts = list_of(state, "a state");
+            if (parts.size() != 2) fail("a state must be [name, name of what replaces it]");
+            const std::string_view name = text_of(parts[0], "the name of a state");
+            text_of(parts[1], "the name of what replaces a state");
+            const int value = find(name, "state");
+            if (graph_.values[static_cast<std::size_t>(value)].constant < 0) fail("state ", quoted(name), " must be a tensor of the file");
+            if (!state_values_.insert(value).second) fail("state ", quoted(name), " is listed twice");
+            graph_.states.push_back({value, -1});
+        }
+    }
+
+    void read_node(const json::Value& node) {
+        const std::size_t index = graph_.nodes.size();
+        std::string_view kind = "?";
+        with_place([&] { return cat("node ", index, " (", kind, ")"); }, [&] {
+            const auto parts = list_of(node, "a node");
+            if (parts.size() < 3 || parts.size() > 4) fail("a node must be [kind, inputs, outputs] or [kind, inputs, outputs, attributes]");
+            const std::string_view name = text_of(parts[0], "the kind");
+            const KindRule& rule = find_kind(name);
+            kind = rule.name;
+            Node result;
+            result.kind = rule.name;
+            for (const json::Value& input : list_of(parts[1], "inputs")) {
+                result.inputs.push_back(find(text_of(input, "the name of an input"), "input"));
+            }
+            const json::Value* given = parts.size() == 4 ? &parts[3] : nullptr;
+            if (given != nullptr && !given->is(json::Kind::object)) fail("attributes must be an object");
+            read_attributes(rule, given, graph_.symbols, result);
+            const auto outputs = list_of(parts[2], "outputs");
+            if (outputs.size() != 1) fail("has one output, got ", outputs.size());
+            Type type = infer(rule, inference(result));
+            check_scales(result);
+            result.outputs.push_back(define(text_of(outputs[0], "the name of an output"), std::move(type)));
+            graph_.nodes.push_back(std::move(result));
+        });
+    }
+
+    Inference inference(const Node& node) const {
+        Inference of{node, {}, {}, graph_.symbols};
+        for (const int input : node.inputs) {
+            const Value& value = graph_.values[static_cast<std::size_t>(input)];
+            const bool fixed = value.constant >= 0 && !state_values_.contains(input);
+            of.inputs.push_back(&value.type);
+            of.constants.push_back(fixed ? &graph_.constants[static_cast<std::size_t>(value.constant)] : nullptr);
+        }
+        return of;
+    }
+
+    // Division by a scale must be defined, and keep the order of numbers.
+    void check_scales(const Node& node) const {
+        if (node.kind != "quantize") return;
+        const Value& value = graph_.values[static_cast<std::size_t>(node.inputs[1])];
+        const Constant& scale = graph_.constants[static_cast<std::size_t>(value.constant)];
+        for (std::size_t i = 0; i < scale.bytes / sizeof(float); ++i) {
+            float s = 0;
+            std::memcpy(&s, scale.data + i * sizeof s, sizeof s);
+            if (!std::isfinite(s) || s <= 0) fail("scale must be finite and above 0, entry ", i, " is ", static_cast<double>(s));
+        }
+    }
+
+    void read_outputs() {
+        for (const json::Value& output : list_of(*outputs_, "outputs")) {
+            graph_.outputs.push_back(find(text_of(output, "the name of an output"), "output"));
+        }
+        if (graph_.outputs.empty()) fail("the graph must have at least one output");
+        if (!states_) return;
+        std::size_t i = 0;
+        for (const json::Value& pair : states_->items()) {
+            State& state = graph_.states[i++];
+            state.replacement = find(pair.items()[1].string(), "state");
+            const Value& before = graph_.values[static_cast<std::size_t>(state.value)];
+            const Value& after = graph_.values[static_cast<std::size_t>(state.replacement)];
+            if (before.type.dtype != after.type.dtype || before.type.shape != after.type.shape) {
+                fail("state ", quoted(before.name), " is ", name(before.type.dtype), " ", text(before.type.shape, graph_.symbols), ", ",
+                     quoted(after.name), " that replaces it is ", name(after.type.dtype), " ", text(after.type.shape, graph_.symbols));
+            }
+        }
+    }
+
+    void read_meta() {
+        graph_.meta = "{}";
+        if (!meta_) return;
+        if (!meta_->is(json::Kind::object)) fail("meta must be an object");
+        std::size_t channels[2] = {0, 0};
+        for (const auto& [key, value] : meta_->members()) {
+            if (key == "class_names") {
+                for (const json::Value& name : list_of(value, "class_names")) text_of(name, "a class name");
+            } else if (key == "mean" || key == "std") {
+                const auto numbers = list_of(value, key);
+                for (const json::Value& number : numbers) {
+                    if (!number.is_number() || (key == "std" && !(number.number() > 0))) {
+                        fail(key, " must hold ", key == "std" ? "numbers above 0" : "numbers");
+                    }
+                }
+                channels[key == "std"] = numbers.size();
+            } else if (key == "producer") {
+                text_of(value, "producer");
+            }
+        }
+        if (channels[0] != channels[1]) fail("mean and std must have one entry a channel, got ", channels[0], " and ", channels[1]);
+        graph_.meta = meta_->dump();
+    }
+
+    Container container_;
+    json::Document document_;
+    std::optional<json::Value> inputs_, outputs_, states_, nodes_, bits_, meta_;
+    std::unordered_map<std::string, int> names_;
+    std::unordered_set<int> state_values_;
+    Graph graph_;
+};
+
+}  // namespace
+
+Graph load_graph(std::span<const std::byte> file) { return Loader(file).run(); }
+
+std::vector<Shape> bind_shapes(const Graph& graph, std::span<const Shape> inputs) {
+    const Binding binding = bind_symbols(graph, inputs);
+    std::vector<Type> types(graph.values.size());
+    for (std::size_t i = 0; i < types.size(); ++i) {
+        const Value& value = graph.values[i];
+        types[i].dtype = value.type.dtype;
+        if (value.constant >= 0) types[i].shape = value.type.shape;
+    }
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        Type& type = types[static_cast<std::size_t>(graph.inputs[i])];
+        for (const std::int64_t size : inputs[i]) type.shape.push_back(constant(size));
+        with_place([&] { return cat("input ", quoted(graph.values[static_cast<std::size_t>(graph.inputs[i])].name)); },
+                   [&] { return multiply(element_count(inputs[i]), static_cast<std::int64_t>(element_bytes(type.dtype))); });
+    }
+    // The rules of loading once more, with integers: what depends on sizes (an empty axis, a window outside) shows now.
+    for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+        const Node& node = graph.nodes[i];
+        with_place([&] { return cat("node ", i, " (", node.kind, ")"); }, [&] {
+            Inference of{node, {}, {}, graph.symbols, &binding};
+            for (const int input : node.inputs) {
+                const Value& value = graph.values[static_cast<std::size_t>(input)];
+                of.inputs.push_back(&types[static_cast<std::size_t>(input)]);
+                of.constants.push_back(value.constant >= 0 ? &graph.constants[static_cast<std::size_t>(value.constant)] : nullptr);
+            }
+            types[static_cast<std::size_t>(node.outputs[0])] = infer(find_kind(node.kind), of);
+        });
+    }
+    std::vector<Shape> shapes(types.size());
+    for (std::size_t i = 0; i < types.size(); ++i) {
+        for (const Dim& dim : types[i].shape) shapes[i].push_back(dim.coefficient);
+    }
+    return shapes;
+}
+
+}  // namespace onebit
