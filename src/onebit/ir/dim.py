@@ -69,6 +69,19 @@ def product(dims: Iterable[Dim]) -> Dim:
     return write(coefficient, symbols)
 
 
+def add(a: Dim, b: Dim) -> Dim:
+    """The sum of dimensions; ``ValueError`` where it is no monomial.
+
+    Example:
+        >>> add("2*batch", "batch")
+        '3*batch'
+    """
+    (first, symbols), (second, others) = parse(a), parse(b)
+    if symbols != others and first and second:
+        raise ValueError(f"{a} + {b} is no dimension")
+    return write(first + second, symbols if first else others)
+
+
 def symbols_of(dims: Iterable[Dim]) -> set[str]:
     """The symbols that occur in ``dims``."""
     return {symbol for dim in dims if type(dim) is not int for symbol in parse(dim)[1]}

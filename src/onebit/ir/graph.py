@@ -225,7 +225,9 @@ class Graph:
 
 
 def _check_name(name: object, taken: Mapping[str, object]) -> None:
-    if not isinstance(name, str) or not 1 <= len(name.encode(errors="surrogatepass")) <= MAX_NAME:
+    if not isinstance(name, str) or not 1 <= len(name.encode(errors="replace")) <= MAX_NAME:
         raise ValueError(f"a name must be a text of 1 to {MAX_NAME} bytes, got {name!r}")
+    if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(f"a name must be valid Unicode, got {name!r}")
     if name in taken:
         raise ValueError(f"the name {name!r} is given twice")

@@ -55,6 +55,7 @@ class Kind:
         cost: ``cost(attributes, output, *types)`` -> number of operations by number system: ``bit_macs``, ``int8_macs``,
             ``float_macs``, ``float_ops``; left out where 0.
         constants: names of the inputs that must be constants of the graph in a packed file.
+        packed: whether a packed file may hold it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Kind:
     run: Callable[..., np.ndarray]
     cost: Callable[..., dict[str, dims.Dim]] = pointwise_cost
     constants: tuple[str, ...] = ()
+    packed: bool = True
     positions: tuple[int, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:

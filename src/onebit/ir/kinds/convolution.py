@@ -49,12 +49,25 @@ def macs_key(x: TensorType, weight: TensorType) -> str:
     return "bit_macs" if x.dtype == weight.dtype == "bit" else "int8_macs"
 
 
-def out_size(name: str, size: dims.Dim, kernel: int, before: int, after: int, stride: int, dilation: int) -> int:
-    """Number of windows along one axis: ``(size + before + after - dilation * (kernel - 1) - 1) // stride + 1``."""
-    span = expect_positive(name, size) + before + after - dilation * (kernel - 1) - 1
-    if span < 0:
-        raise ValueError(f"{name} of {size} with padding {before} and {after} is smaller than the window {kernel} x {dilation}")
-    return span // stride + 1
+def window_count(
+    name: str, size: dims.Dim, kernel: int, before: int, after: int, stride: int, dilation: int
+) -> dims.Dim:
+    """Number of windows along one axis: ``(size + before + after - dilation * (kernel - 1) - 1) // stride + 1``.
+
+    Along a symbolic axis it must be a multiple of the symbols: the size divided by the stride.
+    """
+    slack = before + after - dilation * (kernel - 1) - 1
+    coefficient, symbols = dims.parse(size)
+    if symbols:
+        if coefficient % stride or slack // stride + 1:
+            raise ValueError(f"{name} is symbolic ({size}), and the number of windows along it is no multiple of it")
+        return dims.write(coefficient // stride, symbols)
+    if coefficient + slack < 0:
+        raise ValueError(
+            f"{name} is {size}, which with padding {before} and {after} is less than a window of {kernel} taps "
+            f"with dilation {dilation}"
+        )
+    return (coefficient + slack) // stride + 1
 
 
 def _infer_conv(attributes: Attributes, x: TensorType, weight: TensorType) -> TensorType:
@@ -68,8 +81,8 @@ def _infer_conv(attributes: Attributes, x: TensorType, weight: TensorType) -> Te
         raise ValueError(f"{outputs} output channels cannot be split into {groups} groups")
     top, bottom, left, right = attributes["padding"]
     (stride_h, stride_w), (dilation_h, dilation_w) = attributes["stride"], attributes["dilation"]
-    height = out_size("the height of x", x.shape[1], kernel_h, top, bottom, stride_h, dilation_h)
-    width = out_size("the width of x", x.shape[2], kernel_w, left, right, stride_w, dilation_w)
+    height = window_count("the height of x", x.shape[1], kernel_h, top, bottom, stride_h, dilation_h)
+    width = window_count("the width of x", x.shape[2], kernel_w, left, right, stride_w, dilation_w)
     dtype = _system(x, weight, kernel_h * kernel_w * channels, attributes["pad_value"])
     return TensorType(dtype, (x.shape[0], height, width, outputs))
 
@@ -80,6 +93,8 @@ def _run_conv(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray, wei
     batch, height, width, outputs = shape
     _, kernel_h, kernel_w, channels = weight.shape
     groups = attributes["groups"]
+    if 0 in shape:
+        return np.zeros(shape, np.float32 if x.dtype == np.float32 else np.int32)
     if top or bottom or left or right:
         pads = ((0, 0), (top, bottom), (left, right), (0, 0))
         x = np.pad(x, pads, constant_values=x.dtype.type(attributes["pad_value"]))
@@ -181,8 +196,8 @@ register(Kind("linear", ("x", "weight"), {}, _infer_linear, _run_linear, _linear
 def _infer_matmul(attributes: Attributes, a: TensorType, b: TensorType) -> TensorType:
     expect("a", a, ("float32",))
     expect("b", b, ("float32",))
-    if len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2] or a.shape[-1] == 0:
-        raise ValueError(f"a (..., M, K) and b (..., K, N) must share K above 0, got {a} and {b}")
+    if len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"a (..., M, K) and b (..., K, N) must share K, got {a} and {b}")
     return TensorType("float32", (*dims.broadcast(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
 
 

@@ -97,5 +97,6 @@ register(
         _run_batch_norm,
         _batch_norm_cost,
         constants=("weight", "bias", "mean", "var"),
+        packed=False,
     )
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from onebit.ir import dim as dims
 from onebit.ir.kind import Attribute, Attributes, Kind, boolean, expect, integers, register
-from onebit.ir.kinds.convolution import WINDOW, out_size
+from onebit.ir.kinds.convolution import WINDOW, window_count
 from onebit.ir.types import TensorType, maximum
 
 NO_DILATION = (1, 1)
@@ -47,11 +47,22 @@ def _infer_pool(attributes: Attributes, x: TensorType) -> TensorType:
         (top, left),
         (bottom, right),
     ):
-        windows = out_size(name, size, kernel, before, after, stride, dilation)
-        if not _every_window_has_a_tap_inside(size, kernel, stride, dilation, before, windows):
-            raise ValueError(f"a window along {name} has no tap inside: use less padding")
+        windows = window_count(name, size, kernel, before, after, stride, dilation)
+        if (
+            not attributes.get("count_include_pad", False)
+            and isinstance(size, int)
+            and isinstance(windows, int)
+            and not _every_window_has_a_tap_inside(size, kernel, stride, dilation, before, windows)
+        ):
+            raise ValueError(f"a window along {name} has no tap inside the map: use less padding")
         sizes.append(windows)
     return TensorType(x.dtype, (x.shape[0], *sizes, x.shape[3]))
+
+
+def _check_sizes(attributes: Attributes, x: np.ndarray) -> None:
+    """The check of the windows again, now that symbolic sizes have their values."""
+    if 0 not in x.shape[1:3]:
+        _infer_pool(attributes, TensorType("float32", x.shape))
 
 
 def _taps(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
@@ -82,6 +93,7 @@ def _infer_max_pool(attributes: Attributes, x: TensorType) -> TensorType:
 
 
 def _run_max_pool(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
+    _check_sizes(attributes, x)
     acc = np.empty(shape, x.dtype)
     seen = np.zeros((*shape[1:3], 1), np.bool_)
     for (rows, columns), tap in _taps(attributes, shape, x):
@@ -118,6 +130,7 @@ def _infer_avg_pool(attributes: Attributes, x: TensorType) -> TensorType:
 
 
 def _run_avg_pool(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
+    _check_sizes(attributes, x)
     acc = np.zeros(shape, np.float32)
     count = np.zeros((*shape[1:3], 1), np.float32)
     for (rows, columns), tap in _taps(attributes, shape, x):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from onebit.ir import dim as dims
-from onebit.ir.kind import Attribute, Attributes, Kind, boolean, choice, expect, expect_positive, register
+from onebit.ir.kind import Attribute, Attributes, Kind, boolean, choice, expect, register
 from onebit.ir.types import TensorType, maximum, minimum
 
 PARTIALS = 16
@@ -18,6 +18,8 @@ def _fold(x: np.ndarray, operation: Callable[[np.ndarray, np.ndarray], np.ndarra
 
     The last block is filled up with ``start``, which changes nothing: no partial sum is ever -0.0.
     """
+    if x.shape[-1] == 0:  # a symbolic size that turned out to be 0
+        raise ValueError("x must have a last axis that is not empty")
     partials = np.full((*x.shape[:-1], PARTIALS), start, np.float32)
     for first in range(0, x.shape[-1], PARTIALS):
         block = x[..., first : first + PARTIALS]
@@ -52,11 +54,10 @@ OPERATIONS = {"sum": total, "mean": mean, "max": largest, "min": smallest}
 
 
 def expect_last_axis(x: TensorType) -> None:
-    """``ValueError`` unless ``x`` is float32 with a last axis of a known size above 0."""
+    """``ValueError`` unless ``x`` is float32 with a last axis that is not empty."""
     expect("x", x, ("float32",))
-    if not x.shape:
-        raise ValueError("x must have a last axis, got a scalar")
-    expect_positive("the last axis of x", x.shape[-1])
+    if not x.shape or x.shape[-1] == 0:
+        raise ValueError(f"x must have a last axis that is not empty, got {x}")
 
 
 def _infer_reduce(attributes: Attributes, x: TensorType) -> TensorType:

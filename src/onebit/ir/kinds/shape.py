@@ -60,15 +60,12 @@ def _check_axis(axis: int, x: TensorType) -> None:
 def _infer_concat(attributes: Attributes, *inputs: TensorType) -> TensorType:
     axis, first = attributes["axis"], inputs[0]
     _check_axis(axis, first)
-    total = 0
+    total: dims.Dim = 0
     for given in inputs:
         expect("every input", given, (first.dtype,), rank=len(first.shape))
         if (given.shape[:axis], given.shape[axis + 1 :]) != (first.shape[:axis], first.shape[axis + 1 :]):
             raise ValueError(f"inputs must agree in every axis but {axis}, got {first} and {given}")
-        size = given.shape[axis]
-        if not isinstance(size, int):
-            raise ValueError(f"sizes along axis {axis} must be integers, got {given}")
-        total += size
+        total = dims.add(total, given.shape[axis])
     return TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
 
@@ -93,12 +90,13 @@ def _infer_slice(attributes: Attributes, x: TensorType) -> TensorType:
     _check_axis(axis, x)
     size = x.shape[axis]
     if not isinstance(size, int):
-        if (start, stop, step) == (0, None, 1):
-            return x
-        raise ValueError(f"a part of axis {axis} can be taken only where its size is an integer, got {x}")
+        coefficient, symbols = dims.parse(size)
+        if start or stop is not None or coefficient % step:
+            raise ValueError(f"axis {axis} of {x} is symbolic: only the whole of it can be taken, with a step that divides it")
+        return TensorType(x.dtype, (*x.shape[:axis], dims.write(coefficient // step, symbols), *x.shape[axis + 1 :]))
     stop = size if stop is None else stop
-    if start > size or stop > size:
-        raise ValueError(f"start and stop must be 0..{size} for {x}, got {start} and {stop}")
+    if not start <= stop <= size:
+        raise ValueError(f"0 <= start <= stop <= {size} must hold for {x}, got start {start} and stop {stop}")
     count = len(range(start, stop, step))
     return TensorType(x.dtype, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
 

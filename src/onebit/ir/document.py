@@ -1,0 +1,205 @@
+"""The JSON of a packed file: the graph without its tensors. ``docs/file-format.md`` is its definition."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onebit.core.registry import unknown
+from onebit.ir import dim as dims
+from onebit.ir.graph import Graph, Node
+from onebit.ir.kind import registry
+from onebit.ir.types import TensorType
+
+FORMAT = 1
+REQUIRED = ("format", "inputs", "outputs", "nodes")
+OPTIONAL = ("states", "bits", "meta")
+META = ("class_names", "mean", "std", "producer")
+
+
+# Writing
+
+
+def write(graph: Graph) -> str:
+    """The compact JSON of a graph whose names are those of the file."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "inputs": [[name, given[0], list(map(dims.canonical, given[1]))] for name, given in graph.inputs.items()],
+        "outputs": graph.outputs,
+    }
+    if graph.states:
+        document["states"] = [[name, value] for name, value in graph.states.items()]
+    document["nodes"] = [_write_node(node) for node in graph.nodes]
+    if graph.bits:
+        document["bits"] = {name: list(graph.tensors[name].shape) for name in graph.tensors if name in graph.bits}
+    if graph.meta:
+        check_meta(graph.meta)
+        document["meta"] = graph.meta
+    return json.dumps(document, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _write_node(node: Node) -> list[Any]:
+    given = registry[node.kind].given(node.attributes)
+    return [node.kind, list(node.inputs), list(node.outputs), *([given] if given else [])]
+
+
+def shorten(graph: Graph) -> Graph:
+    """The same graph with short names: constants ``w0, w1, ...``, values ``v0, v1, ...``; inputs and states keep theirs."""
+    names = {name: name for name in (*graph.inputs, *graph.states)}
+    taken = set(names)
+
+    def rename(letter: str, old: list[str]) -> None:
+        number = 0
+        for name in old:
+            while f"{letter}{number}" in taken:
+                number += 1
+            names[name] = f"{letter}{number}"
+            number += 1
+
+    rename("w", [name for name in graph.tensors if name not in names])
+    rename("v", [name for node in graph.nodes for name in node.outputs])
+    return Graph(
+        graph.inputs,
+        [names[name] for name in graph.outputs],
+        [
+            Node(
+                node.kind,
+                tuple(names[name] for name in node.inputs),
+                tuple(names[name] for name in node.outputs),
+                node.attributes,
+                node.path,
+            )
+            for node in graph.nodes
+        ],
+        {names[name]: array for name, array in graph.tensors.items()},
+        {names[name] for name in graph.bits},
+        {name: names[value] for name, value in graph.states.items()},
+        graph.meta,
+    )
+
+
+# Reading
+
+
+def parse(text: str, what: str) -> Any:
+    """Strict JSON: no duplicate keys, no NaN, no number that is not finite; ``ValueError`` in one sentence."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+        return found
+
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise ValueError(f"the number {number[:40]} is not finite")
+        return float(number)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
+    except RecursionError:
+        raise ValueError(f"{what} is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{what} is not valid JSON: {error}") from None
+
+
+def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, tuple[int, ...]]]:
+    """The graph, and the true shapes of its bit tensors, which are in ``tensors`` as they are stored.
+
+    Only the form is checked here; :meth:`Graph.types` checks the rest.
+    """
+    document = parse(text, "the graph")
+    _expect(isinstance(document, dict), "the graph must be an object")
+    for key in document:
+        _expect(key in REQUIRED or key in OPTIONAL, unknown("key", key, (*REQUIRED, *OPTIONAL)))
+    for key in REQUIRED:
+        _expect(key in document, f"the graph has no {key!r}")
+    version = document["format"]
+    _expect(version == FORMAT and type(version) is int, f"format must be {FORMAT}, got {version!r}")
+    graph = Graph(tensors=dict(tensors))
+    for entry in _list(document["inputs"], "inputs"):
+        _expect(isinstance(entry, list) and len(entry) == 3, f"an input must be [name, dtype, shape], got {entry!r}")
+        _expect(isinstance(entry[0], str), f"the name of an input must be a text, got {entry[0]!r}")
+        _expect(isinstance(entry[2], list), f"the shape of an input must be a list, got {entry[2]!r}")
+        _expect(entry[0] not in graph.inputs, f"the name {entry[0]!r} is given twice")
+        graph.inputs[entry[0]] = TensorType(entry[1], tuple(entry[2]))
+    graph.outputs = _names(document["outputs"], "outputs")
+    for entry in _list(document["nodes"], "nodes"):
+        graph.nodes.append(_read_node(entry))
+    for entry in _list(document.get("states", []), "states"):
+        names = _names(entry, "a state")
+        _expect(len(names) == 2, f"a state must be [name, replacement], got {entry!r}")
+        _expect(names[0] not in graph.states, f"the state {names[0]!r} is given twice")
+        graph.states[names[0]] = names[1]
+    bits = document.get("bits", {})
+    _expect(isinstance(bits, dict), "bits must be an object")
+    shapes = {}
+    for name, shape in bits.items():
+        _expect(name in tensors, f"bits name {name!r}, which is no tensor of the file")
+        _expect(
+            isinstance(shape, list)
+            and len(shape) <= 8
+            and all(type(size) is int and 0 <= size <= dims.LARGEST for size in shape),
+            f"the shape of the bits {name!r} must be a list of at most 8 integers, got {shape!r}",
+        )
+        shapes[name] = tuple(shape)
+    graph.bits = set(shapes)
+    graph.meta = document.get("meta", {})
+    check_meta(graph.meta)
+    return graph, shapes
+
+
+def _read_node(entry: Any) -> Node:
+    _expect(
+        isinstance(entry, list) and len(entry) in (3, 4) and isinstance(entry[0], str),
+        f"a node must be [kind, inputs, outputs] or [kind, inputs, outputs, attributes], got {str(entry)[:80]}",
+    )
+    attributes = entry[3] if len(entry) == 4 else {}
+    _expect(isinstance(attributes, dict), f"attributes must be an object, got {attributes!r}")
+    return Node(
+        entry[0], tuple(_names(entry[1], "inputs of a node")), tuple(_names(entry[2], "outputs of a node")), attributes
+    )
+
+
+def check_meta(meta: Any) -> None:
+    """``ValueError`` unless ``meta`` holds what a packed file may hold."""
+    _expect(isinstance(meta, dict), f"meta must be an object, got {meta!r}")
+    for key, value in meta.items():
+        _expect(key in META, unknown("key of meta", key, META))
+        if key == "producer":
+            _expect(isinstance(value, str), f"meta producer must be a text, got {value!r}")
+        elif key == "class_names":
+            _expect(
+                isinstance(value, list) and all(isinstance(name, str) for name in value),
+                f"meta class_names must be a list of texts, got {value!r}",
+            )
+        else:
+            _expect(
+                isinstance(value, list)
+                and all(type(number) in (int, float) and math.isfinite(number) for number in value),
+                f"meta {key} must be a list of finite numbers, got {value!r}",
+            )
+    _expect(len(meta.get("mean", [])) == len(meta.get("std", [])), "meta mean and std must have one entry a channel each")
+    _expect(all(number > 0 for number in meta.get("std", [])), "meta std must be above 0")
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    _expect(isinstance(value, list), f"{what} must be a list, got {str(value)[:80]}")
+    return value
+
+
+def _names(value: Any, what: str) -> list[str]:
+    names = _list(value, what)
+    for name in names:
+        _expect(isinstance(name, str), f"{what} must be names, got {str(name)[:80]}")
+    return names
+
+
+def _expect(condition: bool, text: str) -> None:
+    if not condition:
+        raise ValueError(text)

@@ -1,0 +1,153 @@
+"""The packed file, ``*.onebit``: a safetensors file with the graph as JSON in its metadata.
+
+``docs/file-format.md`` is its definition. The reader trusts no byte.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from onebit.core.errors import Unsupported
+from onebit.core.files import write_bytes
+from onebit.ir import document
+from onebit.ir.graph import Graph
+from onebit.ir.kind import registry
+from onebit.ir.types import NAMES
+
+KEY = "onebit"
+STORAGE = {
+    "F32": np.dtype("<f4"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
+    "U64": np.dtype("<u8"),
+    "BOOL": np.dtype("?"),
+}
+WORD = 64
+
+
+def save(graph: Graph, path: str | Path) -> None:
+    """Write ``graph`` to ``path``; the file is whole or not there.
+
+    Raises:
+        ValueError: the graph is not valid, or holds what a packed file cannot hold (``Unsupported``).
+    """
+    write_bytes(path, dumps(graph))
+
+
+def load(path: str | Path) -> Graph:
+    """The graph in a packed file.
+
+    Raises:
+        ValueError: one sentence on what is wrong with the file.
+        OSError: it cannot be read.
+    """
+    try:
+        return loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is no packed network: {error}") from None
+
+
+def dumps(graph: Graph) -> bytes:
+    """The bytes of the packed file of ``graph``.
+
+    Example:
+        >>> graph = Graph({"x": ("float32", ("batch", 3))})
+        >>> graph.outputs = [graph.add("relu", "x")]
+        >>> loads(dumps(graph)).nodes
+        [Node(kind='relu', inputs=('x',), outputs=('v0',), attributes={}, path='')]
+    """
+    graph.types()
+    check_packable(graph)
+    graph = document.shorten(graph)
+    stored = {
+        name: pack_bits(array) if name in graph.bits else np.ascontiguousarray(array).reshape(array.shape)
+        for name, array in graph.tensors.items()
+    }
+    return safetensors.numpy.save(stored, {KEY: document.write(graph)})
+
+
+def loads(data: bytes) -> Graph:
+    """The graph in the bytes of a packed file; ``ValueError`` says what is wrong with them."""
+    text, tensors = _read_container(data)
+    graph, shapes = document.read(text, tensors)
+    for name, shape in shapes.items():
+        graph.tensors[name] = unpack_bits(name, tensors[name], shape)
+    for name, array in graph.tensors.items():
+        if array.dtype not in NAMES:
+            raise ValueError(f"tensor {name!r} is {array.dtype}, which only bits may be")
+    graph.types()
+    check_packable(graph)
+    return graph
+
+
+def check_packable(graph: Graph) -> None:
+    """``Unsupported`` where a valid graph holds what a packed file cannot hold."""
+    for index, node in enumerate(graph.nodes):
+        kind = registry[node.kind]
+        where = f"node {index} ({node.kind}{f', from {node.path}' if node.path else ''})"
+        if not kind.packed:
+            raise Unsupported(f"{where}: a packed file cannot hold {node.kind}: fold it first (ir.passes.optimize)")
+        for position in kind.positions:
+            if not graph.is_constant(node.inputs[position]):
+                raise Unsupported(
+                    f"{where}: {kind.inputs[position]} must be a constant, got the computed value "
+                    f"{node.inputs[position]!r}: fold constants first (ir.passes.optimize)"
+                )
+
+
+def pack_bits(array: np.ndarray) -> np.ndarray:
+    """An array of -1 and +1 as 64-bit words: element i of the row-major order is bit ``i % 64`` of word ``i // 64``."""
+    words = np.zeros(-(-array.size // WORD), "<u8")
+    packed = np.packbits(array.reshape(-1) > 0, bitorder="little")
+    words.view(np.uint8)[: packed.size] = packed
+    return words
+
+
+def unpack_bits(name: str, words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The int8 array of -1 and +1 of this shape that :func:`pack_bits` packed; ``ValueError`` for anything else."""
+    count = 1
+    for size in shape:
+        count *= size
+    if words.dtype != np.uint64 or words.shape != (-(-count // WORD),):
+        raise ValueError(
+            f"the bits {name!r} of shape {list(shape)} must be stored as U64 [{-(-count // WORD)}], "
+            f"got {words.dtype} {list(words.shape)}"
+        )
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+    if bits[count:].any():
+        raise ValueError(f"the bits {name!r} have unused bits that are set")
+    return (bits[:count].astype(np.int8) * np.int8(2) - np.int8(1)).reshape(shape)
+
+
+def _read_container(data: bytes) -> tuple[str, dict[str, np.ndarray]]:
+    """The JSON of the graph and the tensors of a safetensors file, as they are stored; each is copied."""
+    if len(data) < 8:
+        raise ValueError(f"a packed file has at least 8 bytes, got {len(data)}")
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        raise ValueError(f"the header is said to have {length} bytes, the file has {len(data)}")
+    try:
+        header = document.parse(data[8 : 8 + length].decode(), "the header")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the header is not UTF-8 ({error.reason} at byte {error.start})") from None
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or list(metadata) != [KEY] or not isinstance(metadata[KEY], str):
+        raise ValueError(f"the metadata must have the one key {KEY!r}, a text")
+    try:
+        found = safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"not a valid safetensors file: {error}") from None
+    tensors = {}
+    for name, entry in found:
+        if entry["dtype"] not in STORAGE:
+            raise ValueError(f"tensor {name!r} must be {', '.join(STORAGE)}, got {entry['dtype']}")
+        if entry["dtype"] == "BOOL" and np.frombuffer(entry["data"], np.uint8).max(initial=0) > 1:
+            raise ValueError(f"tensor {name!r} of BOOL must hold the bytes 0 and 1 only")
+        tensors[name] = np.frombuffer(entry["data"], STORAGE[entry["dtype"]]).reshape(entry["shape"]).copy()
+    return metadata[KEY], tensors
