@@ -1,0 +1,11 @@
+"""Whole networks by name, with sizes as arguments: the network of bits and its float twin of the same architecture."""
+
+from __future__ import annotations
+
+from onebit.nn.models.convnet import ConvNet
+from onebit.nn.models.mlp import MLP
+from onebit.nn.models.registry import build, registry
+from onebit.nn.models.resnet import ResNet, ResNet20
+from onebit.nn.models.vgg import VGGSmall
+
+__all__ = ["MLP", "ConvNet", "ResNet", "ResNet20", "VGGSmall", "build", "registry"]

@@ -1,0 +1,135 @@
+"""The parts that the models share: binary layers, stems and heads, activations, shortcuts without parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+STEMS = HEADS = ("float", "int8")
+ACTIVATIONS = ("prelu", "hardtanh", "rprelu")
+
+
+def check_size(name: str, value: int, low: int = 1) -> int:
+    """``value`` if it is an integer of at least ``low``, else ``ValueError``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name} must be an integer of at least {low}, got {value!r}")
+    return value
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """``value`` if it is one of ``allowed``, else ``ValueError``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+class Shift(nn.Module):
+    """A learned number per channel added to the input, ``y = x + shift``: with a sign after it, the RSign of [Liu2020].
+
+    Args:
+        channels: size of axis 1 of the input.
+
+    Shape: ``(N, C, ...) -> (N, C, ...)``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.shift.view(-1, *[1] * (x.ndim - 2))
+
+
+class RPReLU(nn.Module):
+    """PReLU with a learned shift before and after it: ``y = prelu(x - before) + after``, all per channel [Liu2020].
+
+    Shifts start at 0, slopes at 0.25.
+
+    Args:
+        channels: size of axis 1 of the input.
+
+    Shape: ``(N, C, ...) -> (N, C, ...)``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.before = nn.Parameter(torch.zeros(channels))
+        self.prelu = nn.PReLU(channels)
+        self.after = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = (-1, *[1] * (x.ndim - 2))
+        return self.prelu(x - self.before.view(shape)) + self.after.view(shape)
+
+
+def activation(name: str, channels: int) -> nn.Module:
+    """The activation called ``name`` (``prelu``, ``hardtanh`` or ``rprelu``) for ``channels`` channels."""
+    check_choice("activation", name, ACTIVATIONS)
+    return {"prelu": nn.PReLU, "hardtanh": lambda _: nn.Hardtanh(), "rprelu": RPReLU}[name](channels)
+
+
+class Shortcut(nn.Module):
+    """A shortcut without parameters: average pooling where the map shrinks, more channels where they grow.
+
+    Args:
+        in_channels, out_channels: the second is at least the first.
+        stride: 1 or 2; with 2, windows of 2x2, those at an odd edge averaging what is there, so that the size is that of a
+            3x3 convolution with stride 2 and padding 1.
+        mode: ``"pad"``: zero channels, half before and half after (option A of [He2016]); ``"concat"``: the channels again
+            [Liu2020], for which ``out_channels`` is a multiple of ``in_channels``.
+
+    Shape: ``(N, I, H, W) -> (N, O, ceil(H / stride), ceil(W / stride))``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, mode: str = "pad") -> None:
+        super().__init__()
+        check_choice("mode", mode, ("pad", "concat"))
+        if out_channels < in_channels:
+            raise ValueError(f"out_channels must be at least in_channels = {in_channels}, got {out_channels}")
+        if mode == "concat" and out_channels % in_channels:
+            raise ValueError(f"out_channels must be a multiple of in_channels = {in_channels}, got {out_channels}")
+        self.more = out_channels - in_channels
+        self.copies = out_channels // in_channels
+        self.stride, self.mode = stride, mode
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True, count_include_pad=False)
+        if not self.more:
+            return x
+        if self.mode == "concat":
+            return torch.cat([x] * self.copies, 1)
+        return F.pad(x, (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, more={self.more}, mode={self.mode!r}"
+
+
+class Residual(nn.Module):
+    """One convolution with a shortcut of its own: ``y = activation(bn(conv(x)) + shortcut(x))`` [Liu2018].
+
+    The sum stays in float, so a sign follows it only inside the next convolution: each layer of bits adds to a float stream.
+
+    Args:
+        conv: the convolution, of bits or float.
+        channels: its output channels.
+        shortcut: from the block's input to the shape of its output.
+        activation_name: see :func:`activation`.
+        shift: learn a shift of the convolution's input (RSign); the shortcut sees the input without it.
+    """
+
+    def __init__(
+        self, conv: nn.Conv2d, shortcut: nn.Module, activation_name: str = "prelu", *, shift: bool = False
+    ) -> None:
+        super().__init__()
+        self.shift = Shift(conv.in_channels) if shift else nn.Identity()
+        self.conv = conv
+        self.bn = nn.BatchNorm2d(conv.out_channels)
+        self.shortcut = shortcut
+        self.activation = activation(activation_name, conv.out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.activation(self.bn(self.conv(self.shift(x))) + self.shortcut(x))
