@@ -84,7 +84,9 @@ const std::map<std::string_view, const KindRule*>& kinds() {
 
 }  // namespace
 
-std::string Inference::show(std::size_t i) const { return cat(name(in(i).dtype), " ", text(in(i).shape, symbols)); }
+std::string_view Inference::name(std::size_t i) const { return rule->inputs[std::min(i, rule->inputs.size() - 1)]; }
+
+std::string Inference::show(std::size_t i) const { return cat(onebit::name(in(i).dtype), " ", text(in(i).shape, symbols)); }
 
 const KindRule& find_kind(std::string_view name) {
     if (name == "batch_norm") fail("the engine has no batch_norm: fold it before packing");
@@ -110,7 +112,8 @@ void read_attributes(const KindRule& rule, const json::Value* given, std::vector
     }
 }
 
-Type infer(const KindRule& rule, const Inference& of) {
+Type infer(const KindRule& rule, Inference of) {
+    of.rule = &rule;
     const bool open = rule.inputs.back().ends_with("...");
     const std::size_t least = open ? rule.inputs.size() - 1 : rule.inputs.size();
     if (of.inputs.size() < least || (!open && of.inputs.size() > least)) {
@@ -123,6 +126,7 @@ Type infer(const KindRule& rule, const Inference& of) {
     if (result.shape.size() > max_rank) fail("its result has ", result.shape.size(), " axes, at most ", max_rank, " are allowed");
     std::int64_t bytes = static_cast<std::int64_t>(element_bytes(result.dtype));
     for (const Dim& dim : result.shape) {
+        if (dim.coefficient > max_size) fail("a dimension of its result is ", of.show(dim), ", at most 2^48 is allowed");
         if (dim.coefficient != 0) bytes = multiply(bytes, dim.coefficient);
     }
     return result;
@@ -132,16 +136,16 @@ void expect(const Inference& of, std::size_t input, std::initializer_list<DType>
     if (std::find(allowed.begin(), allowed.end(), of.in(input).dtype) != allowed.end()) return;
     std::string names;
     for (const DType dtype : allowed) names += cat(names.empty() ? "" : " or ", name(dtype));
-    fail("input ", input, " must be ", names, ", got ", of.show(input));
+    fail(of.name(input), " must be ", names, ", got ", of.show(input));
 }
 
 void expect_rank(const Inference& of, std::size_t input, std::size_t rank) {
-    if (of.in(input).shape.size() != rank) fail("input ", input, " must have ", rank, " axes, got ", of.show(input));
+    if (of.in(input).shape.size() != rank) fail(of.name(input), " must have ", rank, " axes, got ", of.show(input));
 }
 
 void expect_same_dtype(const Inference& of, std::size_t a, std::size_t b) {
     if (of.in(a).dtype != of.in(b).dtype) {
-        fail("inputs ", a, " and ", b, " must have one dtype, got ", of.show(a), " and ", of.show(b));
+        fail(of.name(a), " and ", of.name(b), " must have one dtype, got ", of.show(a), " and ", of.show(b));
     }
 }
 
@@ -151,7 +155,7 @@ Dim expect_channels(const Inference& of, std::span<const std::size_t> vectors, b
     for (const std::size_t i : vectors) {
         const std::vector<Dim>& shape = of.in(i).shape;
         if (shape.size() == 1 && (shape[0] == channels || (scalar && is(shape[0], 1)))) continue;
-        fail("input ", i, " must have shape (", of.show(channels), ")", scalar ? " or (1)" : "", ", one entry a channel of x, got ",
+        fail(of.name(i), " must have shape (", of.show(channels), ")", scalar ? " or (1)" : "", ", one entry a channel of x, got ",
              of.show(i));
     }
     return channels;

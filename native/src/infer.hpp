@@ -12,6 +12,8 @@
 
 namespace onebit {
 
+struct KindRule;
+
 // A node whose types are being inferred. Dimensions may be symbolic (loading) or integers (binding the shapes of a run).
 struct Inference {
     const Node& node;
@@ -19,9 +21,11 @@ struct Inference {
     std::vector<const Constant*> constants;   // null where the input is computed, or is a state
     const std::vector<std::string>& symbols;  // for messages
     const Binding* binding = nullptr;         // the sizes of the symbols, when binding
+    const KindRule* rule = nullptr;           // set by infer()
 
     const Type& in(std::size_t i) const { return *inputs[i]; }
-    std::string show(std::size_t i) const;  // "float32 (batch, 28, 28, 1)"
+    std::string_view name(std::size_t i) const;  // what the kind calls this input
+    std::string show(std::size_t i) const;       // "float32 (batch, 28, 28, 1)"
     std::string show(const Dim& dim) const { return text(dim, symbols); }
 };
 
@@ -53,7 +57,7 @@ const KindRule& find_kind(std::string_view name);
 void read_attributes(const KindRule& rule, const json::Value* given, std::vector<std::string>& symbols, Node& node);
 
 // Number of inputs, constants where they must be, then the kind's own rule.
-Type infer(const KindRule& rule, const Inference& inference);
+Type infer(const KindRule& rule, Inference inference);
 
 // Helpers that the rules share (infer.cpp).
 void expect(const Inference& of, std::size_t input, std::initializer_list<DType> allowed);

@@ -10,6 +10,8 @@ namespace onebit {
 
 namespace {
 
+constexpr std::int64_t max_window = 65535;  // the largest kernel, stride, padding and dilation
+
 struct Window {
     std::int64_t kernel, stride, before, after, dilation;
     std::int64_t extent() const { return add(multiply(dilation, kernel - 1), 1); }
@@ -21,6 +23,9 @@ std::int64_t floor_divide(std::int64_t a, std::int64_t b) { return a / b - (a % 
 Dim window_count(const Inference& of, std::string_view axis, const Dim& size, const Window& window) {
     const std::int64_t slack = add(window.before, window.after) - window.extent();
     if (is_constant(size)) {
+        if (of.binding != nullptr && size.coefficient == 0 && floor_divide(slack, window.stride) + 1 == 0) {
+            return size;  // a symbol that is 0: no windows
+        }
         if (add(size.coefficient, slack) < 0) {
             fail("a window of ", window.extent(), " does not fit the ", axis, " ", size.coefficient, " with padding ",
                  window.before, " and ", window.after);
@@ -36,11 +41,7 @@ Dim window_count(const Inference& of, std::string_view axis, const Dim& size, co
 // A window whose taps all lie in the padding has no maximum and no average.
 void expect_taps_inside(std::string_view axis, const Dim& size, const Dim& windows, const Window& window) {
     const auto wrong = [&] { fail("a window along the ", axis, " has no tap inside the map"); };
-    if (!is_constant(size)) {
-        if (window.before >= window.extent() || window.after >= window.extent()) wrong();
-        return;  // checked again with the size, when it is bound
-    }
-    if (windows.coefficient == 0) return;
+    if (!is_constant(size) || windows.coefficient == 0) return;  // a symbolic size is checked when it is bound
     const std::int64_t last = multiply(windows.coefficient - 1, window.stride) - window.before;
     if (last >= size.coefficient) wrong();
     // The first tap of a window that starts inside is inside. Of one that starts before the map, the first at or after 0;
@@ -118,7 +119,7 @@ Type infer_linear(const Inference& of) {
 Type infer_matmul(const Inference& of) {
     for (std::size_t i = 0; i < 2; ++i) {
         expect(of, i, {DType::f32});
-        if (of.in(i).shape.size() < 2) fail("input ", i, " must have at least 2 axes, got ", of.show(i));
+        if (of.in(i).shape.size() < 2) fail(of.name(i), " must have at least 2 axes, got ", of.show(i));
     }
     const auto& a = of.in(0).shape;
     const auto& b = of.in(1).shape;
@@ -154,11 +155,11 @@ Type infer_avg_pool(const Inference& of) {
 }
 
 AttributeRule pair_of(std::string_view name, std::int64_t low, std::optional<Attribute> standard) {
-    return {.name = name, .form = Form::integers, .standard = std::move(standard), .low = low, .length = 2};
+    return {.name = name, .form = Form::integers, .standard = std::move(standard), .low = low, .high = max_window, .length = 2};
 }
 
 AttributeRule padding() {
-    return {.name = "padding", .form = Form::integers, .standard = std::vector<std::int64_t>{0, 0, 0, 0}, .low = 0, .length = 4};
+    return {.name = "padding", .form = Form::integers, .standard = std::vector<std::int64_t>{0, 0, 0, 0}, .low = 0, .high = max_window, .length = 4};
 }
 
 }  // namespace

@@ -46,8 +46,7 @@ public:
     explicit Loader(std::span<const std::byte> file) : container_(read_container(file)), document_(container_.text, "the graph") {}
 
     Graph run() {
-        const json::Value& root = read_keys();
-        (void)root;
+        read_keys();
         read_constants();
         read_inputs();
         read_states();
@@ -58,7 +57,7 @@ public:
     }
 
 private:
-    json::Value read_keys() {
+    void read_keys() {
         const json::Value root = document_.root();
         if (!root.is(json::Kind::object)) fail("the graph must be a JSON object");
         std::optional<json::Value> format;
@@ -75,7 +74,6 @@ private:
         if (!format || !format->is(json::Kind::integer)) fail("format must be an integer");
         if (format->integer() != 1) fail("format version ", format->integer(), " is not supported, only 1 is");
         if (!inputs_ || !outputs_ || !nodes_) fail("the graph needs inputs, outputs and nodes");
-        return root;
     }
 
     int define(std::string_view name, Type type) {
@@ -277,7 +275,6 @@ private:
         for (const json::Value& output : list_of(*outputs_, "outputs")) {
             graph_.outputs.push_back(find(text_of(output, "the name of an output"), "output"));
         }
-        if (graph_.outputs.empty()) fail("the graph must have at least one output");
         if (!states_) return;
         std::size_t i = 0;
         for (const json::Value& pair : states_->items()) {
@@ -310,6 +307,8 @@ private:
                 channels[key == "std"] = numbers.size();
             } else if (key == "producer") {
                 text_of(value, "producer");
+            } else {
+                fail("unknown key ", quoted(key), " of meta");
             }
         }
         if (channels[0] != channels[1]) fail("mean and std must have one entry a channel, got ", channels[0], " and ", channels[1]);
