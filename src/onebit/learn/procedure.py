@@ -1,0 +1,153 @@
+"""A procedure: what differs between the ways to learn; and the usual one, back-propagation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from onebit.data import Dataset
+from onebit.learn.batches import Batch
+from onebit.learn.divergence import Diverged, first_non_finite
+from onebit.learn.latents import clamp_, latent_weights
+from onebit.learn.plan import Plan, Position
+from onebit.learn.recipe import Recipe
+from onebit.nn import penalty
+
+
+@dataclass
+class Session:
+    """What the loop shares with a procedure.
+
+    Args:
+        model: the network.
+        forward: call this instead of ``model``: it runs the network in the recipe's precision and joins the processes.
+        accelerator: of Accelerate: device, precision, processes.
+        recipe, plan, data: of this run.
+        teacher: a network to learn from, or ``None``.
+        position: of the current step; set by the loop before each.
+    """
+
+    model: nn.Module
+    forward: Callable[..., Any]
+    accelerator: Accelerator
+    recipe: Recipe
+    plan: Plan
+    data: Dataset
+    teacher: nn.Module | None
+    position: Position
+
+
+class Procedure(Protocol):
+    """A way to learn. The loop owns progress, seeds, batches, checkpoints, resuming, early stop and trackers."""
+
+    def start(self, session: Session) -> None:
+        """Called once before the first step, and before :meth:`load_state_dict` of a resumed run."""
+
+    def step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Learn from one batch (a process's share of it).
+
+        Returns:
+            0-d tensors, sums over the examples of the share: ``"loss"`` and, where it has a meaning, ``"accuracy"``
+            (the number right); others are shown under their names. The history has their means.
+        """
+
+    def finish(self) -> None:
+        """Called once after the last step, before the last evaluation."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: dictionaries with text or integer keys, lists, numbers, texts, tensors."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+
+
+class BackPropagation:
+    """Gradient descent on cross-entropy, distillation and the penalties of the layers.
+
+    For a batch of ``B`` examples: ``mean CE + sum of penalty()``, or with distillation of weight ``a`` and temperature
+    ``T``: ``(1 - a) mean CE + a T^2 mean KL(softmax(t / T) || softmax(s / T)) + penalties``. The mean is over the
+    examples of all processes together.
+    """
+
+    def start(self, session: Session) -> None:
+        self.session = session
+        recipe = session.recipe
+        if recipe.distillation is not None and session.teacher is None:
+            raise ValueError("distillation needs a teacher: give fit one")
+        self.parameters = [p for p in session.model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("model must have at least one parameter that requires a gradient")
+        self.optimizer = session.accelerator.prepare(_optimizer(recipe, self.parameters))
+        self.latents = latent_weights(session.model) if recipe.clip_latent is not None else []
+        self.stage = session.position.stage
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        session, recipe = self.session, self.session.recipe
+        position = session.position
+        if position.stage != self.stage:  # a stage is a training of its own: no momentum from the one before
+            self.stage = position.stage
+            self.optimizer.optimizer.state.clear()
+        for group in self.optimizer.param_groups:
+            group["lr"], group["weight_decay"] = position.learning_rate, position.weight_decay
+        outputs = session.forward(batch.inputs)
+        total = self._loss(outputs, batch)
+        # Gradients are averaged over processes, hence the factor: it makes them those of the mean over all examples.
+        objective = total * (session.accelerator.num_processes / batch.size) + penalty(session.model).to(total.device)
+        if not math.isfinite(objective.item()):
+            found = first_non_finite(session.model, batch.inputs)
+            raise Diverged(position.progress.step, position.learning_rate, *(found or (None,)))
+        self.optimizer.zero_grad(set_to_none=True)
+        session.accelerator.backward(objective)
+        if recipe.gradient_clip is not None:
+            session.accelerator.clip_grad_norm_(self.parameters, recipe.gradient_clip)
+        self.optimizer.step()
+        if recipe.clip_latent is not None:
+            clamp_(self.latents, recipe.clip_latent)
+        return {"loss": total.detach(), "accuracy": (outputs.detach().argmax(1) == batch.labels).sum()}
+
+    def _loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        recipe = self.session.recipe
+        loss = nn.functional.cross_entropy(
+            outputs, batch.labels, reduction="sum", label_smoothing=recipe.label_smoothing
+        )
+        if recipe.distillation is None or self.session.teacher is None:
+            return loss
+        weight, temperature = recipe.distillation.weight, recipe.distillation.temperature
+        with torch.no_grad():
+            target = nn.functional.log_softmax(self.session.teacher(batch.inputs).float() / temperature, 1)
+        student = nn.functional.log_softmax(outputs / temperature, 1)
+        divergence = nn.functional.kl_div(student, target, reduction="sum", log_target=True)
+        return (1 - weight) * loss + weight * temperature**2 * divergence
+
+    def finish(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        scaler = self.session.accelerator.scaler
+        return {
+            "stage": self.stage,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.stage = state["stage"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"] is not None and self.session.accelerator.scaler is not None:
+            self.session.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    # Fused: one kernel for all parameters; a loop over many small ones costs as much as a small network's forward pass.
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    return kind(parameters, recipe.learning_rate, fused=True)

@@ -1,0 +1,70 @@
+"""A model by name, sizes and scheme: what can be written down and built again."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from onebit.core.seeds import derive
+from onebit.data import Dataset
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of ``onebit.nn.models`` by name.
+
+    Args:
+        name: in ``onebit.nn.models.registry``.
+        sizes: keyword arguments of the model, plain values only.
+        scheme: name of a scheme in ``onebit.nn.schemes.registry``; ``None``: the float twin.
+
+    Example:
+        >>> ModelSpec("mlp", {"in_features": 4, "width": 8, "num_classes": 3}).build()(torch.zeros(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    name: str
+    sizes: dict[str, Any] = field(default_factory=dict)
+    scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        for key, value in self.sizes.items():
+            if not isinstance(value, (int, float, str, bool, list, tuple, type(None))):
+                raise ValueError(f"size {key} of model {self.name!r} must be a plain value, got {value!r}")
+        if "scheme" in self.sizes:
+            raise ValueError(f"scheme of model {self.name!r} must be given as scheme, not among the sizes")
+
+    def build(self, seed: int | None = None) -> nn.Module:
+        """The network, its weights drawn from ``seed`` (``None``: from PyTorch's own stream)."""
+        from onebit.nn import models
+
+        if seed is None:
+            return models.build(self.name, **self.sizes, scheme=self.scheme)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "weights"))
+            return models.build(self.name, **self.sizes, scheme=self.scheme)
+
+    def fitted(self, data: Dataset) -> ModelSpec:
+        """The same with the sizes that follow from ``data``, where the model has them and they were not given."""
+        from onebit.nn import models
+
+        known = inspect.signature(models.registry[self.name]).parameters
+        shape = data.input_shape
+        follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
+        if len(shape) == 3:
+            follow |= {"in_channels": shape[0], "image_size": shape[1]}
+        sizes = {name: value for name, value in follow.items() if name in known} | self.sizes
+        return ModelSpec(self.name, sizes, self.scheme)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As YAML and JSON have it."""
+        content: dict[str, Any] = {"name": self.name}
+        if self.sizes:
+            content["sizes"] = dict(self.sizes)
+        if self.scheme is not None:
+            content["scheme"] = self.scheme
+        return content
