@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import importlib
 
-from onebit.nn import ops
+from onebit.nn import layers, operators, ops, quantizers, schemes
 from onebit.nn.context import context
+from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, RPReLU, Shift, TransformerEncoderLayer
 from onebit.nn.progress import Progress, broadcast, penalty
 
-__all__ = ["Progress", "broadcast", "context", "ops", "penalty"]
-
-_ROOMS = ("layers", "models", "norms", "operators", "quantizers", "schemes")
+__all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Linear",
+    "MultiheadAttention",
+    "Progress",
+    "RPReLU",
+    "Shift",
+    "TransformerEncoderLayer",
+    "broadcast",
+    "context",
+    "layers",
+    "operators",
+    "ops",
+    "penalty",
+    "quantizers",
+    "schemes",
+]
 
 
 def __getattr__(name: str):
-    if name in _ROOMS:
-        return importlib.import_module(f"onebit.nn.{name}")
+    if name == "models":
+        return importlib.import_module("onebit.nn.models")
     raise AttributeError(f"module 'onebit.nn' has no attribute {name!r}")

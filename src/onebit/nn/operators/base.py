@@ -72,3 +72,9 @@ def apply(operator: Operator, x: Tensor, *state: Tensor) -> Tensor:
 def sign(x: Tensor) -> Tensor:
     """``+1 if x >= 0 else -1``, no gradient: the operator ``onebit::sign`` while exporting, ordinary code otherwise."""
     return torch.ops.onebit.sign(x) if torch.compiler.is_exporting() else sign_of(x)
+
+
+def in_dtype(value: Tensor, x: Tensor) -> Tensor:
+    """``value`` in the dtype of ``x``; no conversion, and so no node in an exported program, where it has it
+    already."""
+    return value if value.dtype == x.dtype else value.to(x.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from onebit.core.errors import check_positive, check_range
-from onebit.nn.operators.base import Operator, sign
+from onebit.nn.operators.base import Operator, in_dtype, sign
 from onebit.nn.operators.registry import registry
 from onebit.nn.ops import quantize_codes
 
@@ -78,7 +78,7 @@ class Ternary(Operator):
         return (self.threshold,)
 
     def hard(self, x: Tensor, threshold: Tensor) -> Tensor:  # type: ignore[override]
-        threshold = threshold.to(x.dtype)
+        threshold = in_dtype(threshold, x)
         return (x > threshold).to(x.dtype) - (x < -threshold).to(x.dtype)
 
     def gradient(self, x: Tensor, threshold: Tensor) -> Tensor:  # type: ignore[override]

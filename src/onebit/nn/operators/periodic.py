@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onebit.core.errors import check_positive
 from onebit.core.progress import Progress
-from onebit.nn.operators.base import Operator, apply, sign
+from onebit.nn.operators.base import Operator, apply, in_dtype, sign
 from onebit.nn.operators.registry import registry
 
 
@@ -62,16 +62,16 @@ class PeriodicSign(Operator):
         return (self.freq, self._stage)
 
     def hard(self, x: Tensor, freq: Tensor, stage: Tensor) -> Tensor:  # type: ignore[override]
-        wave = torch.sin(freq.to(x.dtype) * x)
+        wave = torch.sin(in_dtype(freq, x) * x)
         return torch.where(stage == 1, wave, sign(wave))
 
     def gradient(self, x: Tensor, freq: Tensor, stage: Tensor) -> Tensor:  # type: ignore[override]
-        freq = freq.to(x.dtype)
+        freq = in_dtype(freq, x)
         return freq * torch.cos(freq * x)
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``sin(freq x)``."""
-        return torch.sin(self.freq.to(x.dtype) * x)
+        return torch.sin(in_dtype(self.freq, x) * x)
 
     def extra_repr(self) -> str:
         return f"freq={float(self.freq):g}, stage={self.stage}"

@@ -6,7 +6,7 @@ By name in a layer, ``weight_quantizer="biper"``, or as an object, ``PeriodicWei
 
 from __future__ import annotations
 
-from onebit.nn.quantizers.activation import BinaryActivation, PerSampleStdNorm, reste_activation
+from onebit.nn.quantizers.activation import BinaryActivation, PerSampleStdNorm, centred, reste_activation
 from onebit.nn.quantizers.base import Encoded, Quantizer
 from onebit.nn.quantizers.binary import BinaryWeight, TernaryWeight, reste_weight
 from onebit.nn.quantizers.dorefa import DoReFaActivation, DoReFaWeight
@@ -29,6 +29,7 @@ __all__ = [
     "activation_registry",
     "build_activation",
     "build_weight",
+    "centred",
     "laplace_quantization_error",
     "reste_activation",
     "reste_weight",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import torch
@@ -130,9 +131,10 @@ class BinaryActivation(Quantizer):
         codes = self.operator(z)
         if self.scale == "none":
             return Encoded(codes, codes.new_ones(()))
-        if self.channel_dim == -1:
-            return Encoded(codes, x.detach().abs().mean(-1, keepdim=True))
-        return Encoded(codes, x.detach().abs().flatten(1).mean(-1).view(-1, *[1] * (x.dim() - 1)))
+        with torch.no_grad():
+            if self.channel_dim == -1:
+                return Encoded(codes, x.abs().mean(-1, keepdim=True))
+            return Encoded(codes, x.abs().flatten(1).mean(-1).view(-1, *[1] * (x.dim() - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale, *_ = self.encode(x)
@@ -140,6 +142,19 @@ class BinaryActivation(Quantizer):
 
     def extra_repr(self) -> str:
         return f"shift={self.shift_kind!r}, scale={self.scale!r}"
+
+
+def centred(quantizer: Quantizer) -> Quantizer:
+    """For an input that cannot be negative, where a sign alone would give +1 always: a copy with a centred shift.
+
+    A quantizer that is not a sign (DoReFa's k bits, integers, a step) fits such an input and is copied as it is.
+    """
+    result = copy.deepcopy(quantizer)
+    if isinstance(result, BinaryActivation) and not isinstance(result.operator, operators.Step):
+        result.shift_kind = "centred"
+        result.shift = None
+        result.register_buffer("initialized", torch.tensor(False))
+    return result
 
 
 def reste_activation(

@@ -31,6 +31,7 @@ class BinaryWeight(Quantizer):
     References: [Courbariaux2016] (``scale="none"``), [Rastegari2016], [Qin2023], [Wu2023] (``"tensor"``, ``"full"``).
 
     Example:
+        >>> import torch
         >>> BinaryWeight()(torch.tensor([[0.5, -0.25, 0.75, 1.0]]))
         tensor([[ 0.6250, -0.6250,  0.6250,  0.6250]])
     """
@@ -73,6 +74,7 @@ class TernaryWeight(Quantizer):
     Reference: [Li2016].
 
     Example:
+        >>> import torch
         >>> TernaryWeight()(torch.tensor([[0.5, -0.25, 1.0, -1.25]]))
         tensor([[ 0.0000,  0.0000,  1.1250, -1.1250]])
     """

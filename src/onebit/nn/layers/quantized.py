@@ -1,0 +1,200 @@
+"""What every layer of bits does, whatever its product: quantize input and weight, multiply, scale, add the bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from onebit.nn.quantizers import Quantizer, build_activation, build_weight
+from onebit.nn.quantizers.base import Encoded
+
+QuantizerLike = str | Quantizer | Callable[[], Quantizer] | None
+Layer = TypeVar("Layer", bound="Quantized")
+
+_PARTS = ("weight_quantizer", "input_quantizer", "output")
+
+
+class Quantized(nn.Module):
+    """Mixin: ``y = product(input_quantizer(x), weight_quantizer(weight)) + bias``.
+
+    - training: the product of the dequantized tensors, differentiable;
+    - eval: the product of the **codes** - sums of integers, exact in float32 - times the scales. (A product of
+      dequantized tensors rounds: it turns sums that are 0 into small non-zeros and so flips signs after it.) Computed
+      in float32 at least, whatever autocast says;
+    - exporting: the same through the custom operators of :mod:`onebit.nn.ops`.
+
+    The weight is read as an attribute, so a parametrization of it comes before its quantizer.
+
+    Attributes:
+        weight_quantizer, input_quantizer: quantizers, or None for float.
+        output: a module ``output(y, x) -> y`` before the bias, or None.
+    """
+
+    weight_quantizer: Quantizer | None
+    input_quantizer: Quantizer | None
+    output: nn.Module | None
+    bias: Any
+    spatial: int = 0
+    channel_dim: int = -1
+
+    def attach(
+        self, weight_quantizer: QuantizerLike, input_quantizer: QuantizerLike, output: nn.Module | None = None
+    ) -> None:
+        """Give the layer its quantizers, built from names where names came."""
+        self.weight_quantizer = build_weight(weight_quantizer)
+        self.input_quantizer = build_activation(input_quantizer)
+        self.output = output
+        with torch.no_grad():
+            weight = self.latent_weight()
+            if self.weight_quantizer is not None:
+                self.weight_quantizer.attach(weight, 0)
+            if self.input_quantizer is not None:
+                shape = [0] * (self.spatial + 2)
+                shape[self.channel_dim] = self.input_channels()
+                self.input_quantizer.attach(weight.new_empty(shape), self.channel_dim)
+
+    @classmethod
+    def from_float(
+        cls: type[Layer],
+        module: nn.Module,
+        weight_quantizer: QuantizerLike,
+        input_quantizer: QuantizerLike,
+        **settings: Any,
+    ) -> Layer:
+        """A layer of bits that holds the very parameters, buffers, hooks and parametrizations of the float
+        ``module``."""
+        layer = cls.__new__(_parametrized_class(cls, module))
+        layer.__dict__.update(
+            {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()}
+        )
+        layer.adopt(**settings)
+        layer.attach(weight_quantizer, input_quantizer)
+        layer.train(module.training)
+        return layer
+
+    def adopt(self) -> None:
+        """Set, after :meth:`from_float`, the attributes that the float module does not have."""
+
+    def latent_weight(self) -> Tensor:
+        """The weight before its quantizer, output channels first."""
+        return self.weight  # type: ignore[return-value]
+
+    def input_channels(self) -> int:
+        """Size of the channel dimension of the input."""
+        raise TypeError(f"{type(self).__name__} does not define input_channels()")
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The sums, without scales and bias."""
+        raise TypeError(f"{type(self).__name__} does not define product(x, weight)")
+
+    def penalty(self) -> Tensor:
+        """The weight quantizer's regulariser of this layer's weight."""
+        return torch.zeros(()) if self.weight_quantizer is None else self.weight_quantizer.penalty(self.latent_weight())
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        y = quantized_product(
+            self.product,
+            x,
+            self.latent_weight(),
+            self.input_quantizer,
+            self.weight_quantizer,
+            [-1, *[1] * self.spatial],
+            self.training,
+        )
+        if self.output is not None:
+            y = self.output(y, x)
+        return y if self.bias is None else y + self.bias.view(-1, *[1] * self.spatial)
+
+    def check_input(self, x: Tensor) -> None:
+        """``ValueError`` where the shape of ``x`` does not fit."""
+        channels = self.input_channels()
+        if x.dim() < self.spatial + 1 or (self.spatial and x.dim() != self.spatial + 2):
+            expected = "(..., C)" if not self.spatial else "(N, C, L)" if self.spatial == 1 else "(N, C, H, W)"
+            raise ValueError(f"x must have shape {expected}, got {tuple(x.shape)}")
+        if x.shape[self.channel_dim] != channels:
+            raise ValueError(f"x must have {channels} channels, got {x.shape[self.channel_dim]} in {tuple(x.shape)}")
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
+        """A float state dict fits: where it has nothing for the quantizers, they keep what they have."""
+        own = {
+            f"{prefix}{part}.{name}": value
+            for part in _PARTS
+            if getattr(self, part) is not None
+            for name, value in getattr(self, part).state_dict(keep_vars=True).items()
+        }
+        if not any(key in state_dict for key in own):
+            state_dict.update(own)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def quantized_product(
+    product: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    weight: Tensor,
+    input_quantizer: Quantizer | None,
+    weight_quantizer: Quantizer | None,
+    weight_scale_shape: Sequence[int],
+    training: bool,
+) -> Tensor:
+    """``product(Q(x), Q(weight))``: of dequantized tensors in training, of codes and then times the scales otherwise.
+
+    Args:
+        product: linear in both arguments.
+        weight_scale_shape: the view that makes per-output-channel scales broadcast against the product.
+        training: which of the two.
+    """
+    if training and not torch.compiler.is_exporting():
+        return product(
+            x if input_quantizer is None else input_quantizer(x),
+            weight if weight_quantizer is None else weight_quantizer(weight),
+        )
+    left = _codes(x, input_quantizer)
+    right = _codes(weight, weight_quantizer)
+    sums = _exact(product, left.codes, right.codes, input_quantizer is not None and weight_quantizer is not None)
+    scales = []
+    if input_quantizer is not None and input_quantizer.scaled:
+        scales.append(left.scale)
+    if weight_quantizer is not None and weight_quantizer.scaled:
+        scales.append(right.scale.reshape(weight_scale_shape) if right.scale.dim() else right.scale)
+    if not scales:
+        return sums
+    return sums * (scales[0] * scales[1] if len(scales) == 2 else scales[0])
+
+
+def _codes(x: Tensor, quantizer: Quantizer | None) -> Encoded:
+    """What is multiplied: codes less the zero point, levels looked up; the tensor itself without a quantizer."""
+    if quantizer is None:
+        return Encoded(x, x)
+    encoded = quantizer.encode(x)
+    codes = encoded.codes if encoded.levels is None else encoded.levels[encoded.codes.long()]
+    return encoded._replace(codes=codes - encoded.zero_point if encoded.zero_point else codes)
+
+
+def _exact(product: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, integer: bool) -> Tensor:
+    """``product(x, weight)``; of integer codes exactly: in float32 or wider, without autocast, and rounded on devices
+    whose convolution may take a detour through fractions."""
+    if torch.compiler.is_exporting() or not integer:
+        return product(x, weight)
+    dtype = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            sums = product(x.to(dtype), weight.to(dtype))
+    else:
+        sums = product(x.to(dtype), weight.to(dtype))
+    if device != "cpu":
+        sums = sums + (sums.round() - sums).detach()
+    return sums.to(x.dtype) if dtype == torch.float64 else sums
+
+
+def _parametrized_class(cls: type[Layer], module: nn.Module) -> type[Layer]:
+    """``cls``, or where ``module`` is parametrized the subclass of it with the same properties."""
+    if not nn.utils.parametrize.is_parametrized(module):
+        return cls
+    injected = vars(type(module)).items()
+    kept = {name: value for name, value in injected if not name.startswith("__") or name == "__getstate__"}
+    return type(f"Parametrized{cls.__name__}", (cls,), kept)
