@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-STORED = {"float32": "F32", "int8": "I8", "uint8": "U8", "int32": "I32", "int64": "I64", "uint64": "U64", "bool": "BOOL"}
+STORED = dict(float32="F32", int8="I8", uint8="U8", int32="I32", int64="I64", uint64="U64", bool="BOOL")
 
 
 def pack_bits(values: np.ndarray) -> np.ndarray:
@@ -39,7 +39,9 @@ def raw_file(header: bytes, data: bytes) -> bytes:
     return struct.pack("<Q", len(header)) + header + data
 
 
-def packed_file(graph: dict[str, Any], tensors: dict[str, np.ndarray], bits: dict[str, np.ndarray] | None = None) -> bytes:
+def packed_file(
+    graph: dict[str, Any], tensors: dict[str, np.ndarray], bits: dict[str, np.ndarray] | None = None
+) -> bytes:
     """A packed file; ``bits`` are -1/+1 arrays that are stored as packed bits."""
     stored = dict(tensors)
     graph = dict(graph)
@@ -94,7 +96,8 @@ def convolution() -> bytes:
     meta = {"class_names": ["a", "b", "c"], "mean": [0.5], "std": [0.25], "producer": "onebit 0.1.0"}
     tensors = {
         "w0": f32(4, 3, 3, 1), "s0": f32(4), "b0": f32(4), "t1": rng.integers(-9, 9, 4).astype(np.int32), "p2": f32(6),
-        "s3": np.array([0.1], np.float32), "w3": rng.integers(-127, 128, (3, 6)).astype(np.int8), "s4": f32(3), "b4": f32(3),
+        "s3": np.array([0.1], np.float32), "w3": rng.integers(-127, 128, (3, 6)).astype(np.int8),
+        "s4": f32(3), "b4": f32(3),
     }  # fmt: skip
     bits = {"w1": sign(4, 3, 3, 4), "d1": sign(4), "w2": sign(6, 3, 3, 2)}
     return packed_file(graph([["x", "float32", ["batch", 1, 8, 8]]], nodes, ["y"], meta=meta), tensors, bits)
@@ -118,14 +121,18 @@ def recurrent() -> bytes:
     inputs = [["x", "float32", [1, 4]], ["z", "float32", ["2*n", 1]]]
     states = [["h", "v2"], ["g", "v7"]]
     tensors = {"w": weight, "h": np.zeros((1, 3), np.float32), "bias": bias}
-    return packed_file(graph(inputs, nodes, ["v3", "v6"], states=states), tensors, {"g": np.array([[1, -1, 1]], np.int8)})
+    bits = {"g": np.array([[1, -1, 1]], np.int8)}
+    return packed_file(graph(inputs, nodes, ["v3", "v6"], states=states), tensors, bits)
 
 
 def everything() -> bytes:
     """One node of every kind that the two others do not have."""
     rng = np.random.default_rng(1)
     f32 = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
-    nodes: list[list] = [["embedding", ["table", "tokens"], ["e"]], ["layer_norm", ["e", "lw", "lb"], ["v0"], {"eps": 1e-5}]]
+    nodes: list[list] = [
+        ["embedding", ["table", "tokens"], ["e"]],
+        ["layer_norm", ["e", "lw", "lb"], ["v0"], {"eps": 1e-5}],
+    ]
     last = "v0"
     for kind in ("neg", "abs", "sqrt", "exp", "tanh", "erf", "sigmoid", "relu", "softmax"):
         nodes.append([kind, [last], [f"v_{kind}"]])
