@@ -31,7 +31,7 @@ def _one_thread_and_fixed_seed():
         torch.manual_seed(0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def load_dataset():
     """``load_dataset("mnist")``: the data set where it is on this machine, else the test is skipped by name.
 
@@ -57,4 +57,6 @@ def pytest_terminal_summary(terminalreporter) -> None:
         if found:
             missing[found.group(1)].append(report.nodeid)
     for name, tests in sorted(missing.items()):
-        terminalreporter.write_line(f"Skipped because the data set {name} is not on this machine: {', '.join(sorted(tests))}")
+        terminalreporter.write_line(
+            f"Skipped because the data set {name} is not on this machine: {', '.join(sorted(tests))}"
+        )

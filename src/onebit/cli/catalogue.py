@@ -116,4 +116,6 @@ def support(kind: Positional[Annotated[str, arg(metavar="KIND")]] = "", /, *, js
     if json:
         print_json(rows)
         return
-    print_table("", ("kind", *readers), [(name, *("yes" if v else "-" for v in row.values())) for name, row in rows.items()])
+    print_table(
+        "", ("kind", *readers), [(name, *("yes" if v else "-" for v in row.values())) for name, row in rows.items()]
+    )

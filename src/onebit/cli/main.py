@@ -30,7 +30,9 @@ COMMANDS = {
     "inspect": Command("onebit.cli.inspect:inspect", "the graph of a packed file: shapes, bits, memory, operations"),
     "bench": Command("onebit.cli.bench:bench", "time the engine against PyTorch and ONNX Runtime"),
     "plot": Command("onebit.cli.plot:plot", "draw every operator, forward and backward"),
-    "list": Command("onebit.cli.catalogue:catalogue", "models, schemes, operators, data sets, kinds and machines known here"),
+    "list": Command(
+        "onebit.cli.catalogue:catalogue", "models, schemes, operators, data sets, kinds and machines known here"
+    ),
     "support": Command("onebit.cli.catalogue:support", "which reader of the graph supports which kind"),
 }
 
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{said}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; point stdout elsewhere so that the exit does not complain again.
+        # The reader of our output (head, less) has gone; stdout goes elsewhere so that the exit does not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:

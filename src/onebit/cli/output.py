@@ -8,12 +8,11 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 
 def print_json(value: Any) -> None:
-    """Print ``value`` (dataclasses, arrays and paths included) as JSON; a number that is not finite becomes ``null``."""
+    """Print ``value`` (dataclasses, arrays, paths included) as JSON; a number that is not finite becomes ``null``."""
     print(json.dumps(plain(value), indent=2, allow_nan=False))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 import tyro
 
 from onebit.cli.main import UsageError
-from onebit.core.registry import unknown
 
 
 def parse(function: Callable, arguments: Sequence[str], prog: str, default: object = None) -> Callable | None:
@@ -38,7 +38,7 @@ def parse(function: Callable, arguments: Sequence[str], prog: str, default: obje
     extra = {} if default is None else {"default": default}
     captured = io.StringIO()
     try:
-        with contextlib.redirect_stderr(captured), _sentences(function, prog):
+        with contextlib.redirect_stderr(captured), _sentences(function, prog, arguments):
             return tyro.cli(
                 function if default is not None else later,
                 args=list(arguments),
@@ -56,7 +56,7 @@ def parse(function: Callable, arguments: Sequence[str], prog: str, default: obje
 
 
 @contextlib.contextmanager
-def _sentences(function: Callable, prog: str) -> Iterator[None]:
+def _sentences(function: Callable, prog: str, arguments: Sequence[str]) -> Iterator[None]:
     """While open, tyro's parse errors are raised as :class:`UsageError` in our words."""
     try:
         from tyro import _errors as events
@@ -68,7 +68,12 @@ def _sentences(function: Callable, prog: str) -> Iterator[None]:
         return argument.field.extern_name.upper() if argument.is_positional() else argument.lowered.name_or_flags[0]
 
     def raise_sentence(event) -> None:
+        wrong = [
+            token for token in arguments if token.startswith("--") and token.partition("=")[0] not in options(function)
+        ]
         match event:
+            case events.MissingArgs() | events.BadValue() if wrong:  # what is missing is often what was mistyped
+                text = _unknown_argument(wrong[0], function)
             case events.MissingArgs(missing_arguments=missing):
                 names = ", ".join(flag(a.arg) for a in missing)
                 text = f"{names} {'is' if len(missing) == 1 else 'are'} required and not given"
@@ -86,23 +91,38 @@ def _sentences(function: Callable, prog: str) -> Iterator[None]:
                 text = " ".join(str(message).split())
             case _:
                 return
-        raise UsageError(f"{text} (see {prog} --help)")
+        raise UsageError(f"{text}; see {prog} --help")
 
     with events.on_parse_error(raise_sentence):
         yield
 
 
+def options(function: Callable) -> list[str]:
+    """The options that ``function`` has on the command line, ``--help`` included."""
+    names: list[str] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if dataclasses.is_dataclass(parameter.default):
+            names += [field.name for field in dataclasses.fields(parameter.default)]
+        elif parameter.kind is not parameter.POSITIONAL_ONLY:
+            names.append(parameter.name)
+    return [*(f"--{name.replace('_', '-')}" for name in names), "--help"]
+
+
 def _unknown_argument(token: str, function: Callable) -> str:
     if not token.startswith("-"):
         return f"{token!r} is one argument more than this command takes"
-    options = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.POSITIONAL_ONLY]
-    known = [f"--{name.replace('_', '-')}" for name in options]
-    return unknown("option", token, [*known, "--help"])
+    token = token.partition("=")[0]
+    known = options(function)
+    near = difflib.get_close_matches(token, known, n=1)
+    # The list is long where a recipe's flags are in it, and of no use beside the right answer.
+    return f"unknown option {token!r}" + (f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(known)}")
 
 
 def _bad_value(flag: str, said: str) -> str:
     """Python's words for a text that is no number, in ours."""
-    number = re.search(r"invalid literal for int\(\) with base 10: ('.*')|could not convert string to float: ('.*')", said)
+    number = re.search(
+        r"invalid literal for int\(\) with base 10: ('.*')|could not convert string to float: ('.*')", said
+    )
     if number:
         return f"{flag} must be {'an integer' if number[1] else 'a number'}, got {number[1] or number[2]}"
     return said if flag in said else f"{flag}: {said}"

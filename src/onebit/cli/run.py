@@ -27,10 +27,10 @@ def run(
     isa: str = "",
     json: bool = False,
 ) -> None:
-    """Run a packed file on pictures and print the class of each with its probability, or on a test set and print the accuracy.
+    """Run a packed file: on pictures, to print the class of each with its probability, or on a test set, for the accuracy.
 
-    A picture is scaled to the size that the network takes, made grey where the network takes one channel, and normalised
-    as the training images were. Networks trained on MNIST or digits expect light ink on a dark ground.
+    A picture is scaled to the size that the network takes, made grey where it takes one channel, and normalised as the
+    training images were. Networks trained on MNIST or digits expect light ink on a dark ground.
 
     Example: onebit run network.onebit digit.png
 
@@ -67,7 +67,7 @@ def _pictures(model, paths: tuple[Path, ...], invert: bool, json: bool) -> None:
     for path in paths:
         pixels = picture.read(path, *shape[1:], invert=invert)
         if not invert and picture.looks_inverted(pixels, model.meta.get("mean", [])):
-            note(f"onebit run: {path} has light and dark the other way round than the training images; --invert swaps them")
+            note(f"onebit run: light and dark of {path} are unlike those of the training images; --invert swaps them")
         probabilities = softmax(scores(model, model.normalize(pixels)))[0]
         best = int(probabilities.argmax())
         names = model.class_names or [str(i) for i in range(len(probabilities))]
@@ -121,10 +121,9 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
     if json:
         print_json(found)
         return
-    print(
-        f"{100 * found['accuracy']:.2f} % of {len(labels)} test examples of {name} are right "
-        f"({in_seconds(found['seconds_per_example'])} each in batches of {BATCH}, {model.isa}, threads: {model.threads})"
-    )
+    share = f"{100 * found['accuracy']:.2f} % of {len(labels)} test examples of {name} are right"
+    each = in_seconds(found["seconds_per_example"])
+    print(f"{share} ({each} each in batches of {BATCH}, {model.isa}, threads: {model.threads})")
 
 
 def scores(model, x: np.ndarray) -> np.ndarray:

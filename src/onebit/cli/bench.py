@@ -1,0 +1,38 @@
+"""``onebit bench``: measurements of speed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tyro.conf import Positional
+
+from onebit.cli.output import print_json
+
+
+def bench(
+    track: Positional[Literal["engine"]] = "engine",
+    /,
+    *,
+    quick: bool = False,
+    threads: int = 1,
+    json: bool = False,
+) -> None:
+    """Time the engine against PyTorch and ONNX Runtime in float32, taking turns in one process.
+
+    Example: onebit bench engine --quick
+
+    Args:
+        track: what is measured.
+        quick: fewer repetitions, for a first look.
+        threads: of the engine and its peers.
+        json: print JSON.
+    """
+    from onebit.core.errors import check_range
+    from onebit.evidence import engine
+
+    check_range("--threads", threads, 1, 1024)
+    found = engine.bench(quick=quick, threads=threads)
+    if json:
+        print_json(found)
+    else:
+        print(found)

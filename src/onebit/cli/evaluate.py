@@ -1,0 +1,54 @@
+"""``onebit eval``: how good a trained network is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from onebit.cli.model import resolve
+from onebit.cli.output import note, print_json, progress
+from onebit.core.errors import check_range
+
+
+def evaluate(
+    model: Positional[Annotated[str, arg(metavar="MODEL")]],
+    /,
+    *,
+    data: str = "",
+    scheme: str = "",
+    size: tuple[str, ...] = (),
+    weights: Path | None = None,
+    limit: int = 0,
+    json: bool = False,
+) -> None:
+    """Loss and accuracy of a network in PyTorch on the test part of a data set.
+
+    Example: onebit eval runs/digits
+
+    Args:
+        model: a run folder, a registered model, or package.module:factory.
+        data: a data set; that of the run by default.
+        scheme: of a registered model; see `onebit list schemes`.
+        size: NAME=VALUE of a registered model, such as width=32; several may follow.
+        weights: a safetensors file to load into a model that is no run.
+        limit: use so many test examples only; 0 for all.
+        json: print JSON.
+    """
+    check_range("--limit", limit, 0)
+    found = resolve(model, data, scheme, size, weights)
+    if found.data is None:
+        raise ValueError("--data is required for a model that is no run; see `onebit list data`")
+    if not found.trained:
+        note(f"onebit eval: {model} has not been trained, so expect chance accuracy; --weights loads some")
+    from onebit import learn
+
+    dataset = found.data.limit(test=limit) if limit else found.data
+    with progress(f"{dataset.name}, {len(dataset.test)} examples", quiet=json):
+        metrics = learn.evaluate(found.model, dataset)
+    if json:
+        print_json({"model": model, "data": dataset.name, **vars(metrics)})
+    else:
+        share = f"{100 * metrics.accuracy:.2f} % of {metrics.count} test examples of {dataset.name}"
+        print(f"{share} are right, loss {metrics.loss:.4f}")

@@ -1,0 +1,92 @@
+"""``onebit train``: a training job from flags, from a file, or from a file with flags on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import OmitArgPrefixes
+
+from onebit.cli.flags import given, recipe_flags
+from onebit.cli.model import parse_sizes
+from onebit.cli.output import print_json
+from onebit.core.registry import unknown
+
+RecipeFlags: Any = recipe_flags()
+NONE_GIVEN: Any = RecipeFlags()
+
+
+def train(
+    *,
+    recipe: Path | None = None,
+    model: str = "",
+    data: str = "",
+    scheme: str = "",
+    size: tuple[str, ...] = (),
+    teacher: str = "",
+    output: Path | None = None,
+    resume: bool = False,
+    settings: OmitArgPrefixes[RecipeFlags] = NONE_GIVEN,  # type: ignore[valid-type]
+    json: bool = False,
+) -> None:
+    """Train a network of bits (without a scheme: of float numbers) and save it with all that is needed to build it again.
+
+    A recipe file and the same settings as flags do the same thing; a flag given beside a file wins.
+
+    Example: onebit train --model convnet --data digits --scheme biper --epochs 12 --output runs/digits
+
+    Args:
+        recipe: a YAML file with model, data and recipe; the recipe.yaml of a run is one.
+        model: a registered model; see `onebit list models`.
+        data: a data set; see `onebit list data`.
+        scheme: how layers become bits; see `onebit list schemes`. Without one: the float network.
+        size: NAME=VALUE of the model, such as width=32; several may follow.
+        teacher: the folder of a finished run, for --distillation.
+        output: the folder of the run; runs/DATA-MODEL-SCHEME by default.
+        resume: go on with the run in that folder if there is one.
+        settings: of the recipe.
+        json: print the result as JSON and nothing else.
+    """
+    job = _job(recipe, model, data, scheme, size, teacher, given(settings))
+    folder = output or Path("runs") / "-".join([job.data, job.model.name, job.model.scheme or "float"])
+    if not resume and (folder / "checkpoint.safetensors").exists():
+        raise ValueError(
+            f"--output {folder} holds a run already: --resume goes on with it, another --output starts a new one"
+        )
+    result = job.run(folder, resume, progress=not json)
+    test = result.history.test
+    if json:
+        print_json({"folder": folder, "job": job.to_dict(), "test": test, "history": result.history.rows})
+        return
+    if test is not None:
+        print(
+            f"{100 * test.accuracy:.2f} % of {test.count} test examples of {job.data} are right, loss {test.loss:.4f}"
+        )
+    print(f"The run is in {folder}; `onebit pack {folder}` makes a file for the engine of it")
+
+
+def _job(recipe: Path | None, model: str, data: str, scheme: str, size: tuple[str, ...], teacher: str, flags: dict):
+    from onebit import learn
+    from onebit.nn import models, schemes
+
+    values: dict[str, Any] = {}
+    if recipe is not None:
+        values = learn.Job.from_yaml(recipe).to_dict()
+    chosen = dict(values.get("model", {"name": "convnet"}))
+    if model:
+        if model not in models.registry:
+            raise ValueError(unknown("model", model, models.registry))
+        if model != chosen["name"]:
+            chosen = {"name": model}
+    if scheme:
+        if scheme not in schemes.registry:
+            raise ValueError(unknown("scheme", scheme, schemes.registry))
+        chosen["scheme"] = scheme
+    if size:
+        chosen["sizes"] = {**chosen.get("sizes", {}), **parse_sizes(size)}
+    values["model"] = chosen
+    values["data"] = data or values.get("data", "digits")
+    values["recipe"] = {**values.get("recipe", {}), **flags}
+    if teacher:
+        values["teacher"] = teacher
+    return learn.Job.from_dict(values)

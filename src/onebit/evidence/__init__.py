@@ -1,0 +1,1 @@
+"""Measurements: the demo, the speed of the engine; and the page about them."""

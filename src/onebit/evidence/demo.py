@@ -1,0 +1,315 @@
+"""The main job measured once from end to end: train, pack, run, compare."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import onebit
+from onebit import data as datasets
+from onebit import ir, runtime
+from onebit.core.files import atomic
+from onebit.core.registry import unknown
+from onebit.learn import ModelSpec, Recipe, train
+from onebit.nn import schemes
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is trained on one data set.
+
+    Args:
+        epochs: passes over the training part.
+        lr: learning rate at the start, of Adam; cosine to 0.
+        batch_size: examples a step.
+        model: arguments of the model ``convnet``.
+        train: use so many training examples; 0 for all.
+        exact: compare engine and interpreter on so many test examples; 0 for all (the interpreter is slow).
+    """
+
+    epochs: int
+    lr: float
+    batch_size: int
+    model: dict[str, Any]
+    train: int = 0
+    exact: int = 0
+
+
+PRESETS = {
+    "digits": Preset(12, 0.01, 32, {"width": 64, "depth": 5, "stem_stride": 1}),
+    "mnist": Preset(6, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
+    "fashion-mnist": Preset(6, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
+    "cifar10-jpeg": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=200),
+    "cifar10": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=200),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test example and what the packed file said about it.
+
+    Args:
+        image: ``(C, H, W)`` uint8.
+        label, predicted: class names.
+        probability: of the predicted class.
+    """
+
+    image: np.ndarray
+    label: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Exactness:
+    """The engine against the interpreter on one instruction set.
+
+    Args:
+        isa: the instruction set.
+        outputs: how many output values were compared.
+        differing_bits: bits in which they differ.
+    """
+
+    isa: str
+    outputs: int
+    differing_bits: int
+
+
+@dataclass
+class Demo:
+    """What one run of the demo found; accuracies are shares of the test part, times seconds, sizes bytes."""
+
+    data: str
+    scheme: str
+    model: str
+    sizes: dict[str, Any]
+    epochs: int
+    seed: int
+    train_examples: int
+    test_examples: int
+    float_accuracy: float
+    bits_accuracy: float
+    packed_accuracy: float
+    float_bytes: int
+    packed_bytes: int
+    latency: dict[str, float]
+    isa: str
+    exactness: list[Exactness]
+    exact_examples: int
+    training_seconds: float
+    float_training_seconds: float
+    packed_file: Path
+    versions: dict[str, str]
+    bits_history: dict[str, list[float]] = field(default_factory=dict)
+    float_history: dict[str, list[float]] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    filters: np.ndarray | None = None
+
+    @property
+    def differing_bits(self) -> int:
+        """Over all instruction sets; 0 is what is promised."""
+        return sum(e.differing_bits for e in self.exactness)
+
+    @property
+    def smaller(self) -> float:
+        """How many times smaller the packed file is than the float32 twin's parameters."""
+        return self.float_bytes / self.packed_bytes
+
+    def faster(self, peer: str) -> float:
+        """How many times as fast the packed file is as ``peer`` (a key of ``latency``)."""
+        return self.latency[peer] / self.latency[ENGINE]
+
+
+ENGINE, TORCH, ONNX = "engine", "pytorch_float32", "onnxruntime_float32"
+Say = Callable[[str], None]
+SAMPLES = 24
+
+
+def run(
+    data: str = "digits",
+    scheme: str = "biper",
+    folder: Path = Path("runs/demo"),
+    epochs: int | None = None,
+    width: int | None = None,
+    seed: int = 0,
+    repeats: int = 200,
+    progress: bool = True,
+    say: Say = lambda text: None,
+) -> Demo:
+    """Train a network of bits and its float twin, pack the network of bits, run the file, compare all three.
+
+    Args:
+        data: a key of ``PRESETS``.
+        scheme: how layers become bits.
+        folder: where the packed file and the twin's weights go.
+        epochs, width: instead of the preset's.
+        seed: of weights, order of examples and everything else random.
+        repeats: of every latency.
+        progress: show the training's progress.
+        say: called with a line before every step.
+    """
+    if data not in PRESETS:
+        raise ValueError(unknown("data set of the demo:", data, PRESETS))
+    if scheme not in schemes.registry:
+        raise ValueError(unknown("scheme", scheme, schemes.registry))
+    preset = PRESETS[data]
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = datasets.load(data)
+    if preset.train:
+        dataset = dataset.limit(train=preset.train, seed=seed)
+    sizes = preset.model | ({"width": width} if width else {})
+    recipe = Recipe(
+        epochs=epochs or preset.epochs, batch_size=preset.batch_size, learning_rate=preset.lr, seed=seed, validation=0.0
+    )
+    trained = {}
+    for said, chosen in (("a network of bits", scheme), ("its float twin", None)):
+        say(f"Training {said} on {data}, {recipe.total_epochs} epochs")
+        began = time.perf_counter()
+        result = train(ModelSpec("convnet", sizes, chosen), dataset, recipe, progress=progress)
+        trained[chosen] = (result, time.perf_counter() - began)
+    (bits, bits_seconds), (twin, twin_seconds) = trained[scheme], trained[None]
+
+    from onebit import deploy
+
+    say("Packing")
+    path, weights = folder / f"{data}.onebit", folder / "float-twin.safetensors"
+    example = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.std)
+    meta = {"class_names": list(dataset.class_names), "mean": list(dataset.mean), "std": list(dataset.std)}
+    deploy.pack(bits.model, example, path, meta=meta)
+    with atomic(weights) as part:
+        save_file({name: tensor.contiguous() for name, tensor in twin.model.state_dict().items()}, part)
+
+    say("Running the packed file on the test set")
+    engine = runtime.load(path, threads=1)
+    inputs = engine.normalize(dataset.test.images.numpy())
+    outputs = in_batches(engine.run, inputs)
+    labels = dataset.test.labels.numpy()
+    count = min(preset.exact or len(inputs), len(inputs))
+    say(f"Comparing engine and interpreter bit for bit on {count} test images")
+    exact = in_batches(lambda x: ir.load(path).run(x)[0][0], inputs[:count])
+    exactness = []
+    for isa in runtime.available():
+        found = in_batches(runtime.load(path, threads=1, isa=isa).run, inputs[:count])
+        exactness.append(Exactness(isa, found.size, differing_bits(found, exact)))
+
+    say("Timing one image on one thread")
+    times = latencies(engine, twin.model, inputs[:1], folder, repeats)
+    names = dataset.class_names
+    return Demo(
+        data=data,
+        scheme=scheme,
+        model="convnet",
+        sizes=bits.spec.sizes,
+        epochs=recipe.total_epochs,
+        seed=seed,
+        train_examples=len(dataset.train),
+        test_examples=len(dataset.test),
+        float_accuracy=twin.history.test.accuracy,
+        bits_accuracy=bits.history.test.accuracy,
+        packed_accuracy=float((outputs.argmax(1) == labels).mean()),
+        float_bytes=weights.stat().st_size,
+        packed_bytes=path.stat().st_size,
+        latency=times,
+        isa=engine.isa,
+        exactness=exactness,
+        exact_examples=count,
+        training_seconds=bits_seconds,
+        float_training_seconds=twin_seconds,
+        packed_file=path,
+        versions={"onebit": onebit.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        bits_history=curves(bits.history),
+        float_history=curves(twin.history),
+        samples=samples(dataset.test.images.numpy(), labels, outputs, names),
+        filters=first_bits(bits.model),
+    )
+
+
+def in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int = 100) -> np.ndarray:
+    """``run`` on ``inputs``, ``size`` rows at a time."""
+    return np.concatenate([run(inputs[i : i + size]) for i in range(0, len(inputs), size)])
+
+
+def latencies(engine, twin, x: np.ndarray, folder: Path, repeats: int) -> dict[str, float]:
+    """Median seconds of one run on ``x``: the engine, the float twin in PyTorch and in ONNX Runtime, taking turns.
+
+    ONNX Runtime is left out where it is not installed.
+    """
+    from onebit import deploy
+    from onebit.evidence.engine import latency
+
+    tensor, out = torch.from_numpy(x), engine.run(x)
+    calls: dict[str, Callable[[], object]] = {
+        ENGINE: lambda: engine.run(x, out=out),
+        TORCH: lambda: twin(tensor),
+    }
+    try:
+        import onnxruntime
+    except ImportError:
+        pass
+    else:
+        path = folder / "float-twin.onnx"
+        deploy.float_onnx(twin, tensor, path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        feed = {session.get_inputs()[0].name: x}
+        calls[ONNX] = lambda: session.run(None, feed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            return latency(calls, repeats=repeats)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def curves(history) -> dict[str, list[float]]:
+    """Loss, accuracy and flip rate of a training history, one number an epoch; NaN where there is none."""
+    return {
+        name: [math.nan if getattr(row, name) is None else getattr(row, name) for row in history.rows]
+        for name in ("loss", "accuracy", "flip_rate")
+    }
+
+
+def samples(images: np.ndarray, labels: np.ndarray, outputs: np.ndarray, names: Sequence[str]) -> list[Sample]:
+    """Test examples to show: a third of them mistakes where there are so many, then the first ones."""
+    scores = outputs.astype(np.float64)
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    predicted = outputs.argmax(1)
+    wrong = np.flatnonzero(predicted != labels)[: SAMPLES // 3]
+    chosen = [*wrong, *(i for i in range(len(labels)) if i not in set(wrong))][:SAMPLES]
+    return [Sample(images[i], names[labels[i]], names[predicted[i]], float(shares[i, predicted[i]])) for i in chosen]
+
+
+def first_bits(model) -> np.ndarray | None:
+    """The weight of the first convolution of bits: ``(O, I, kH, kW)`` int8 of -1 and +1; ``None`` without one."""
+    for module in model.modules():
+        quantizer, weight = getattr(module, "weight_quantizer", None), getattr(module, "weight", None)
+        if quantizer is not None and weight is not None and weight.ndim == 4:
+            return np.where(quantizer.encode(weight).codes.detach().numpy() >= 0, 1, -1).astype(np.int8)
+    return None
+
+
+def differing_bits(a: np.ndarray, b: np.ndarray) -> int:
+    """In how many bits two arrays of one dtype and shape differ; any NaN equals any NaN.
+
+    Example:
+        >>> differing_bits(np.float32([0.0, 1.0]), np.float32([-0.0, 1.0]))
+        1
+    """
+    if a.dtype != b.dtype or a.shape != b.shape:
+        raise ValueError(f"arrays must have one dtype and shape, got {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+    if np.issubdtype(a.dtype, np.floating):
+        both = np.isnan(a) & np.isnan(b)
+        a, b = np.where(both, a.dtype.type(0), a), np.where(both, b.dtype.type(0), b)
+    x = np.ascontiguousarray(a).view(np.uint8) ^ np.ascontiguousarray(b).view(np.uint8)
+    return int(np.unpackbits(x).sum())
