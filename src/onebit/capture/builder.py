@@ -66,6 +66,10 @@ class Builder:
         self.nodes.append(ir.Node(kind, inputs, (name,), attributes, self.path))
         return name
 
+    def producer(self, name: str) -> ir.Node | None:
+        """The node that makes the value called ``name``, or None for inputs and constants."""
+        return next((node for node in reversed(self.nodes) if node.outputs[0] == name), None)
+
     def value(self, name: str, order: Sequence[int] | None = None) -> Value:
         """The value called ``name``, laid out by ``order`` (default: as in PyTorch)."""
         dtype, laid_out = self.types[name]

@@ -62,17 +62,19 @@ def from_torch(
         return Walk(program, names, "model" if module is not model else "").graph()
 
 
-class _WithSideInputs(torch.nn.Module):
-    """A model called with side inputs among its keyword arguments."""
+def _with_side_inputs(model: torch.nn.Module, names: Sequence[str], side: frozenset[str]) -> torch.nn.Module:
+    """``model`` as a module of keyword arguments ``names``, of which those in ``side`` go into the context."""
 
-    def __init__(self, model: torch.nn.Module, side: frozenset[str]) -> None:
-        super().__init__()
-        self.model = model
-        self._side = side
+    def forward(self: torch.nn.Module, **inputs: Any) -> Any:
+        with nn.context(**{name: value for name, value in inputs.items() if name in side}):
+            return self.model(**{name: value for name, value in inputs.items() if name not in side})
 
-    def forward(self, **inputs: Any) -> Any:
-        with nn.context(**{name: value for name, value in inputs.items() if name in self._side}):
-            return self.model(**{name: value for name, value in inputs.items() if name not in self._side})
+    # torch.export reads the signature, and fails on one that is only **inputs
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    forward.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in ("self", *names)])  # type: ignore[attr-defined]
+    module: torch.nn.Module = type("WithSideInputs", (torch.nn.Module,), {"forward": forward})()
+    module.model = model
+    return module
 
 
 def _by_name(
@@ -90,7 +92,8 @@ def _by_name(
     for name, value in bound.arguments.items():
         inputs.update(value if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD else {name: value})
     if side:
-        return _WithSideInputs(model, side), {**inputs, **{name: kwargs[name] for name in kwargs if name in side}}
+        inputs |= {name: kwargs[name] for name in kwargs if name in side}
+        return _with_side_inputs(model, list(inputs), side), inputs
     return model, inputs
 
 
@@ -146,9 +149,7 @@ def _export(module: torch.nn.Module, inputs: dict[str, Any], dynamic: Dynamic) -
         axes = dynamic.get(name, {})
         return {axis: sizes.get(symbol, torch.export.Dim.AUTO) for axis, symbol in axes.items()}
 
-    shapes: Any = {name: spec(name, value) for name, value in inputs.items()}
-    if isinstance(module, _WithSideInputs):
-        shapes = {"inputs": shapes}
+    shapes = {name: spec(name, value) for name, value in inputs.items()}
     try:
         return torch.export.export(module, (), inputs, dynamic_shapes=shapes).run_decompositions({})
     except Unsupported:

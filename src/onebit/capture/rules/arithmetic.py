@@ -136,7 +136,27 @@ def logical_not(b: Builder, x) -> Value:
 @rule("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar")
 def where(b: Builder, condition, x, y) -> Value:
     dtype = DTYPES[b.out.dtype]
+    slope = _prelu_slope(b, condition, x, y)
+    if slope is not None:
+        return b.value(b.emit("prelu", x.name, slope), x.order)
     return b.elementwise("where", condition, x, y, dtypes=["bool", dtype, dtype])
+
+
+def _prelu_slope(b: Builder, condition: Operand, x: Operand, y: Operand) -> str | None:
+    """The slopes where ``where(x > 0, x, x * slopes)`` is a PReLU with a slope for each channel (the last axis) or for all."""
+    if not all(isinstance(operand, Value) for operand in (condition, x, y)):
+        return None
+    positive, scaled = b.producer(condition.name), b.producer(y.name)
+    if positive is None or scaled is None or positive.kind != "compare" or scaled.kind != "mul" or x.dtype != "float32":
+        return None
+    zero = b.tensors.get(positive.inputs[1])
+    if positive.attributes["op"] != "gt" or positive.inputs[0] != x.name or zero is None or zero.size != 1 or zero.item() != 0:
+        return None
+    slopes = [name for name in scaled.inputs if name != x.name]
+    if len(slopes) != 1 or x.order != y.order or b.types[y.name] != b.types[x.name] or slopes[0] not in b.tensors:
+        return None
+    shape = b.tensors[slopes[0]].shape
+    return slopes[0] if shape == (1,) or shape == (x.laid_out[-1],) else None
 
 
 @rule("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from onebit.nn import layers, schemes
+from onebit.nn.layers import RPReLU, Shift
+
 STEMS = HEADS = ("float", "int8")
 ACTIVATIONS = ("prelu", "hardtanh", "rprelu")
 
@@ -26,49 +29,64 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> str:
     return value
 
 
-class Shift(nn.Module):
-    """A learned number per channel added to the input, ``y = x + shift``: with a sign after it, the RSign of [Liu2020].
-
-    Args:
-        channels: size of axis 1 of the input.
-
-    Shape: ``(N, C, ...) -> (N, C, ...)``.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.shift = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.shift.view(-1, *[1] * (x.ndim - 2))
-
-
-class RPReLU(nn.Module):
-    """PReLU with a learned shift before and after it: ``y = prelu(x - before) + after``, all per channel [Liu2020].
-
-    Shifts start at 0, slopes at 0.25.
-
-    Args:
-        channels: size of axis 1 of the input.
-
-    Shape: ``(N, C, ...) -> (N, C, ...)``.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.before = nn.Parameter(torch.zeros(channels))
-        self.prelu = nn.PReLU(channels)
-        self.after = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        shape = (-1, *[1] * (x.ndim - 2))
-        return self.prelu(x - self.before.view(shape)) + self.after.view(shape)
-
-
 def activation(name: str, channels: int) -> nn.Module:
     """The activation called ``name`` (``prelu``, ``hardtanh`` or ``rprelu``) for ``channels`` channels."""
     check_choice("activation", name, ACTIVATIONS)
     return {"prelu": nn.PReLU, "hardtanh": lambda _: nn.Hardtanh(), "rprelu": RPReLU}[name](channels)
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int, scheme: schemes.Scheme | str | None) -> nn.Conv2d:
+    """A 3x3 convolution with padding 1 and without bias, of bits by ``scheme`` or in float without one."""
+    if scheme is None:
+        return nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+    made = schemes.build(scheme)
+    quantizers = {"weight_quantizer": made.weight_quantizer(), "input_quantizer": made.input_quantizer()}
+    conv = layers.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False, **quantizers)
+    conv.output = None if made.output is None else made.output(conv)
+    return conv
+
+
+def linear(in_features: int, out_features: int, scheme: schemes.Scheme | str | None) -> nn.Linear:
+    """A linear layer without bias, of bits by ``scheme`` or in float without one."""
+    if scheme is None:
+        return nn.Linear(in_features, out_features, bias=False)
+    made = schemes.build(scheme)
+    quantizers = {"weight_quantizer": made.weight_quantizer(), "input_quantizer": made.input_quantizer()}
+    layer = layers.Linear(in_features, out_features, bias=False, **quantizers)
+    layer.output = None if made.output is None else made.output(layer)
+    return layer
+
+
+def has_shift(conv: nn.Conv2d) -> bool:
+    """Whether the convolution shifts its input before the sign itself."""
+    return getattr(getattr(conv, "input_quantizer", None), "shift", None) is not None
+
+
+INT8 = {"weight_quantizer": "int8", "input_quantizer": "int8"}
+
+
+def stem_conv(in_channels: int, out_channels: int, kernel: int, stride: int, stem: str) -> nn.Conv2d:
+    """The first convolution, without bias; padding keeps ``ceil(size / stride)``."""
+    check_choice("stem", stem, STEMS)
+    if stem == "int8":
+        return layers.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False, **INT8)
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+
+
+def stem_linear(in_features: int, out_features: int, stem: str) -> nn.Linear:
+    """The first linear layer, without bias."""
+    check_choice("stem", stem, STEMS)
+    if stem == "int8":
+        return layers.Linear(in_features, out_features, bias=False, **INT8)
+    return nn.Linear(in_features, out_features, bias=False)
+
+
+def head(in_features: int, num_classes: int, name: str) -> nn.Linear:
+    """The last linear layer, with bias."""
+    check_choice("head", name, HEADS)
+    if name == "int8":
+        return layers.Linear(in_features, num_classes, **INT8)
+    return nn.Linear(in_features, num_classes)
 
 
 class Shortcut(nn.Module):
