@@ -8,6 +8,7 @@ from onebit.nn import layers, operators, ops, quantizers, schemes
 from onebit.nn.context import context
 from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, RPReLU, Shift, TransformerEncoderLayer
 from onebit.nn.progress import Progress, broadcast, penalty
+from onebit.nn.schemes import quantize_
 
 __all__ = [
     "Conv1d",
@@ -24,6 +25,7 @@ __all__ = [
     "operators",
     "ops",
     "penalty",
+    "quantize_",
     "quantizers",
     "schemes",
 ]
