@@ -64,8 +64,15 @@ def _kinds() -> list[tuple[str, str]]:
 def _engine() -> list[tuple[str, str]]:
     from onebit import runtime
 
-    chosen = runtime.default_isa()
-    return [(isa, "chosen on this machine" if isa == chosen else "available") for isa in runtime.available_isas()]
+    names = runtime.available_isas()
+    native = [name for name in names if name != "interpreter"]
+    return [(name, _role(name, native)) for name in names]
+
+
+def _role(isa: str, native: list[str]) -> str:
+    if isa == "interpreter":
+        return "the NumPy interpreter: slow, and the definition of the right answer"
+    return "chosen where none is asked for" if isa == native[-1] else "available on this machine"
 
 
 SORTS: dict[str, Callable[[], list[tuple[str, str]]]] = {

@@ -10,7 +10,7 @@ from onebit.cli.output import in_bytes, in_count, print_json, print_table
 
 
 def inspect(file: Positional[Path], /, *, json: bool = False) -> None:
-    """Print the graph of a packed file: every node with its output's type, parameters and their bits, operations, memory.
+    """Print the graph of a packed file: each node with its output's type, parameters, their bits, operations, memory.
 
     Example: onebit inspect network.onebit
 

@@ -27,7 +27,7 @@ def run(
     isa: str = "",
     json: bool = False,
 ) -> None:
-    """Run a packed file: on pictures, to print the class of each with its probability, or on a test set, for the accuracy.
+    """Run a packed file: on pictures, for the class of each and its probability, or on a test set, for the accuracy.
 
     A picture is scaled to the size that the network takes, made grey where it takes one channel, and normalised as the
     training images were. Networks trained on MNIST or digits expect light ink on a dark ground.
@@ -60,7 +60,7 @@ def run(
 
 
 def _pictures(model, paths: tuple[Path, ...], invert: bool, json: bool) -> None:
-    shape = tuple(next(iter(model.inputs.values())).shape)
+    shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
         raise ValueError(f"the network takes inputs of shape ({', '.join(map(str, shape))}), which are no pictures")
     rows = []
@@ -94,7 +94,7 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
     dataset = data.load(name)
     split = dataset.limit(test=limit).test if limit else dataset.test
     images, labels = split.images.numpy(), split.labels.numpy()
-    want = tuple(next(iter(model.inputs.values())).shape)[1:]
+    want = tuple(model.inputs[0].shape)[1:]
     if tuple(images.shape[1:]) != tuple(want):
         raise ValueError(
             f"--data {name} has examples of shape {tuple(images.shape[1:])}, and {file} takes {tuple(want)}"

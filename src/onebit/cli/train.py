@@ -29,7 +29,7 @@ def train(
     settings: OmitArgPrefixes[RecipeFlags] = NONE_GIVEN,  # type: ignore[valid-type]
     json: bool = False,
 ) -> None:
-    """Train a network of bits (without a scheme: of float numbers) and save it with all that is needed to build it again.
+    """Train a network of bits (without a scheme: of float numbers) and save it with all it takes to build it again.
 
     A recipe file and the same settings as flags do the same thing; a flag given beside a file wins.
 

@@ -102,10 +102,10 @@ def image_uri(image: np.ndarray) -> str:
 def _filters_note(demo: Demo, shown: np.ndarray | None) -> str:
     if shown is None:
         return "The network has no convolution of bits."
-    whole = demo.filters.shape  # type: ignore[union-attr]
+    outputs, inputs, rows, columns = demo.filters.shape  # type: ignore[union-attr]
     return (
-        f"Each square of {whole[2]}x{whole[3]} is one filter, filled where the weight is +1. One row an output channel, "
-        f"one column an input channel: the first {shown.shape[0]} of {whole[0]}, the first {shown.shape[1]} of {whole[1]}."
+        f"Each square of {rows}x{columns} is one filter, filled where the weight is +1. One row an output channel (the "
+        f"first {shown.shape[0]} of {outputs}), one column an input channel (the first {shown.shape[1]} of {inputs})."
     )
 
 
