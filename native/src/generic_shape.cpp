@@ -1,0 +1,127 @@
+// Kinds that move elements and compute nothing: whatever the dtype, an element is a number of bytes.
+#include <array>
+#include <cstring>
+
+#include "generic.hpp"
+
+namespace onebit {
+
+namespace {
+
+std::size_t size_of(DType dtype) { return element_bytes(dtype); }
+
+std::int64_t product(const Shape& shape, std::size_t from, std::size_t to) {
+    return element_count(std::span(shape).subspan(from, to - from));
+}
+
+template <class T>
+void transpose_elements(const Call& call) {
+    const Shape& in = *call.in[0].shape;
+    const Shape& out = *call.out.shape;
+    const auto& perm = call.node.integers("perm");
+    const std::size_t rank = out.size();
+    std::array<std::int64_t, max_rank> in_strides{}, strides{}, at{};
+    std::int64_t stride = 1;
+    for (std::size_t i = rank; i-- > 0; stride *= in[i]) in_strides[i] = stride;
+    for (std::size_t i = 0; i < rank; ++i) strides[i] = in_strides[static_cast<std::size_t>(perm[i])];
+    const T* from = call.in[0].as<const T>();
+    T* to = call.out.as<T>();
+    const std::int64_t count = element_count(out);
+    if (count == 0) return;
+    if (rank == 0) {
+        *to = *from;
+        return;
+    }
+    const std::int64_t last = out[rank - 1], step = strides[rank - 1];
+    std::int64_t offset = 0;
+    for (std::int64_t done = 0;;) {
+        for (std::int64_t i = 0; i < last; ++i) to[done + i] = from[offset + i * step];
+        done += last;
+        if (done == count) return;
+        std::size_t axis = rank - 1;
+        for (;;) {
+            --axis;
+            offset += strides[axis];
+            if (++at[axis] < out[axis]) break;
+            offset -= strides[axis] * out[axis];
+            at[axis] = 0;
+        }
+    }
+}
+
+void transpose(const Call& call) {
+    switch (size_of(call.out.dtype)) {
+        case 1: return transpose_elements<std::uint8_t>(call);
+        case 4: return transpose_elements<std::uint32_t>(call);
+        default: return transpose_elements<std::uint64_t>(call);
+    }
+}
+
+void concat(const Call& call) {
+    const Shape& out = *call.out.shape;
+    auto axis = static_cast<std::size_t>(call.node.integer("axis"));
+    const auto size = static_cast<std::int64_t>(size_of(call.out.dtype));
+    const std::int64_t outer = product(out, 0, axis), inner = product(out, axis + 1, out.size()) * size;
+    std::byte* to = call.out.data;
+    for (std::int64_t o = 0; o < outer; ++o)
+        for (const View& part : call.in) {
+            const std::int64_t bytes = (*part.shape)[axis] * inner;
+            if (bytes != 0) std::memcpy(to, part.data + o * bytes, static_cast<std::size_t>(bytes));
+            to += bytes;
+        }
+}
+
+void slice(const Call& call) {
+    const Shape &in = *call.in[0].shape, &out = *call.out.shape;
+    const auto axis = static_cast<std::size_t>(call.node.integer("axis"));
+    const std::int64_t start = call.node.integer("start"), step = call.node.integer("step");
+    const auto size = static_cast<std::int64_t>(size_of(call.out.dtype));
+    const std::int64_t outer = product(out, 0, axis), inner = product(out, axis + 1, out.size()) * size;
+    if (inner == 0) return;
+    std::byte* to = call.out.data;
+    for (std::int64_t o = 0; o < outer; ++o)
+        for (std::int64_t i = 0; i < out[axis]; ++i, to += inner)
+            std::memcpy(to, call.in[0].data + (o * in[axis] + start + i * step) * inner, static_cast<std::size_t>(inner));
+}
+
+template <class T>
+void pad_elements(const Call& call, T value) {
+    const Shape &in = *call.in[0].shape, &out = *call.out.shape;
+    const auto& pads = std::get<std::vector<std::vector<std::int64_t>>>(call.node.attributes.find("pads")->second);
+    const T* from = call.in[0].as<const T>();
+    T* to = call.out.as<T>();
+    const std::int64_t count = element_count(out);
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::int64_t rest = i, offset = 0, stride = 1;
+        bool inside = true;
+        for (std::size_t axis = out.size(); axis-- > 0; rest /= out[axis], stride *= in[axis]) {
+            const std::int64_t at = rest % out[axis] - pads[axis][0];
+            inside = inside && at >= 0 && at < in[axis];
+            offset += at * stride;
+        }
+        to[i] = inside ? from[offset] : value;
+    }
+}
+
+void pad(const Call& call) {
+    const double value = call.node.real("value");
+    if (call.out.dtype == DType::f32) return pad_elements(call, static_cast<float>(value));
+    return pad_elements(call, static_cast<std::int8_t>(value > 0 ? 1 : -1));
+}
+
+// Only where the bits of the rows move; everything else is the same memory under another shape (plan.cpp).
+void reshape(const Call& call) {
+    const auto bytes = static_cast<std::size_t>(element_count(*call.out.shape)) * size_of(call.out.dtype);
+    if (bytes != 0) std::memcpy(call.out.data, call.in[0].data, bytes);
+}
+
+}  // namespace
+
+std::span<const Generic> shape_kinds() {
+    static const Generic kinds[] = {
+        {"transpose", transpose}, {"concat", concat}, {"slice", slice}, {"pad", pad}, {"reshape", reshape},
+    };
+    return kinds;
+}
+
+}  // namespace onebit

@@ -1,0 +1,11 @@
+// The ceiling: how fast the bare kernel is when everything lies in the first-level cache.
+#pragma once
+
+#include <string_view>
+
+namespace onebit {
+
+// Multiply-accumulates per second, the best of repeated runs during `seconds`, on one thread.
+double peak(std::string_view isa, std::string_view arithmetic, double seconds);
+
+}  // namespace onebit

@@ -1,0 +1,254 @@
+#include "plan.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "product.hpp"
+#include "program.hpp"
+
+namespace onebit {
+
+namespace {
+
+// Nodes that run as one operation: a product or a pointwise node and the pointwise nodes that follow it.
+struct Group {
+    const Node* producer = nullptr;  // conv or linear
+    std::size_t producer_index = 0;
+    std::vector<const Node*> nodes = {};
+    const Node* other = nullptr;  // a generic kind, alone
+    Shape shape;
+    bool open = false;
+};
+
+class Pointwise : public Operation {
+public:
+    Pointwise(Program program, std::int64_t rows) : program_(std::move(program)), rows_(rows) {
+        reads = program_.reads();
+        writes = program_.writes();
+    }
+    std::size_t table_bytes() const override { return program_.table_bytes(); }
+    void build() override { program_.build(); }
+    void run(const Workspace& workspace) override {
+        const kernel::Program program = program_.bind(workspace);
+        if (rows_ == 0 || program.channels == 0) return;
+        workspace.threads.divide(workspace.table.pointwise_items(program, rows_), rows_ * program.channels * program.count,
+                                 [&](std::int64_t begin, std::int64_t end) {
+                                     workspace.table.pointwise(program, rows_, begin, end);
+                                 });
+    }
+
+private:
+    Program program_;
+    std::int64_t rows_;
+};
+
+// A generic kind; bits are unpacked to int8 before it and packed after it, unless it takes them as they are.
+class Plain : public Operation {
+public:
+    Plain(const Graph& graph, std::span<const Shape> shapes, const Node& node) : node_(node), generic_(find_generic(node.kind)) {
+        const auto view = [&](int value) {
+            const DType dtype = graph.values[static_cast<std::size_t>(value)].type.dtype;
+            const Shape& shape = shapes[static_cast<std::size_t>(value)];
+            int piece = -1;
+            if (dtype == DType::bit && !generic_.packed) {
+                piece = static_cast<int>(scratch.size());
+                scratch.push_back(static_cast<std::size_t>(element_count(shape)));
+            }
+            pieces_.push_back(piece);
+            return View{dtype, &shape, nullptr};
+        };
+        for (const int input : node.inputs) views_.push_back(view(input));
+        views_.push_back(view(node.outputs[0]));
+        reads = node.inputs;
+        writes = node.outputs;
+    }
+
+    void run(const Workspace& workspace) override {
+        const std::size_t n = node_.inputs.size();
+        for (std::size_t i = 0; i <= n; ++i) {
+            std::byte* stored = workspace.at<std::byte>(i < n ? node_.inputs[i] : node_.outputs[0]);
+            if (pieces_[i] < 0) {
+                views_[i].data = stored;
+                continue;
+            }
+            views_[i].data = scratch_at[static_cast<std::size_t>(pieces_[i])];
+            if (i < n)
+                unpack_bits(reinterpret_cast<const std::uint32_t*>(stored), views_[i].as<std::int8_t>(), rows_of(*views_[i].shape),
+                            channels_of(*views_[i].shape));
+        }
+        generic_.run({node_, std::span(views_).first(n), views_[n], workspace.threads});
+        if (pieces_[n] >= 0)
+            pack_bits(views_[n].as<const std::int8_t>(), workspace.at<std::uint32_t>(node_.outputs[0]), rows_of(*views_[n].shape),
+                      channels_of(*views_[n].shape));
+    }
+
+private:
+    const Node& node_;
+    const Generic& generic_;
+    std::vector<View> views_;   // inputs, then the output
+    std::vector<int> pieces_;   // of scratch, -1: the stored value itself
+};
+
+// Whether the memory of x under the other shape is the reshaped tensor.
+bool same_memory(DType dtype, const Shape& from, const Shape& to) {
+    if (dtype != DType::bit) return true;
+    const std::int64_t a = channels_of(from), b = channels_of(to);
+    return a == b || (a % 32 == 0 && b % 32 == 0);
+}
+
+}  // namespace
+
+Weights& Shared::weights_of(std::size_t index) {
+    if (!weights[index]) {
+        const Node& node = graph.nodes[index];
+        const Constant& constant =
+            graph.constants[static_cast<std::size_t>(graph.values[static_cast<std::size_t>(node.inputs[1])].constant)];
+        weights[index] = std::make_unique<Weights>(constant, graph.values[static_cast<std::size_t>(node.inputs[0])].type.dtype,
+                                                   node.kind == "conv" ? node.integer("groups") : 1, table);
+    }
+    return *weights[index];
+}
+
+Plan::Plan(Shared& shared, std::span<const Shape> inputs)
+    : shared_(shared), input_shapes_(inputs.begin(), inputs.end()), shapes_(bind_shapes(shared.graph, inputs)), values_(shared.values) {
+    make_operations();
+    place();
+}
+
+bool Plan::fits(std::span<const Shape> inputs) const {
+    return std::equal(inputs.begin(), inputs.end(), input_shapes_.begin(), input_shapes_.end());
+}
+
+void Plan::make_operations() {
+    const Graph& graph = shared_.graph;
+    roots_.resize(graph.values.size());
+    for (std::size_t i = 0; i < roots_.size(); ++i) roots_[i] = static_cast<int>(i);
+
+    std::vector<Group> groups;
+    std::vector<int> made_by(graph.values.size(), -1);
+    for (std::size_t index = 0; index < graph.nodes.size(); ++index) {
+        const Node& node = graph.nodes[index];
+        const Shape& out = shape(node.outputs[0]);
+        int latest = -1;
+        for (const int input : node.inputs) latest = std::max(latest, made_by[static_cast<std::size_t>(input)]);
+
+        if (node.kind == "conv" || node.kind == "linear") {
+            Group group{.producer = &node, .producer_index = index, .shape = out};
+            const std::int64_t count = node.kind == "conv" ? node.integer("groups") : 1;
+            group.open = count == 1 || channels_of(out) / count % 32 == 0;  // else a word of bits would have two writers
+            groups.push_back(std::move(group));
+        } else if (is_pointwise(graph, shapes_, node)) {
+            // Another operand may come from any group that runs before: those with a smaller number.
+            const bool joins = latest >= 0 && groups[static_cast<std::size_t>(latest)].open && groups[static_cast<std::size_t>(latest)].shape == out;
+            if (joins) {
+                groups[static_cast<std::size_t>(latest)].nodes.push_back(&node);
+                made_by[static_cast<std::size_t>(node.outputs[0])] = latest;
+                continue;
+            }
+            groups.push_back({.nodes = {&node}, .shape = out, .open = true});
+        } else {
+            groups.push_back({.other = &node, .shape = out});
+            if (node.kind == "reshape" && same_memory(dtype(node.inputs[0]), shape(node.inputs[0]), out))
+                roots_[static_cast<std::size_t>(node.outputs[0])] = roots_[static_cast<std::size_t>(node.inputs[0])];
+        }
+        made_by[static_cast<std::size_t>(node.outputs[0])] = static_cast<int>(groups.size()) - 1;
+    }
+
+    // Values that something outside their group reads.
+    std::vector<bool> escapes(graph.values.size());
+    for (const int output : graph.outputs) escapes[static_cast<std::size_t>(output)] = true;
+    for (const State& state : graph.states) escapes[static_cast<std::size_t>(state.replacement)] = true;
+    for (const Node& node : graph.nodes)
+        for (const int input : node.inputs)
+            if (made_by[static_cast<std::size_t>(input)] != made_by[static_cast<std::size_t>(node.outputs[0])])
+                escapes[static_cast<std::size_t>(input)] = true;
+
+    for (const Group& group : groups) {
+        const auto program = [&](int producer) {
+            return Program(graph, shapes_, channels_of(group.shape), producer, group.nodes,
+                           [&](int value) { return escapes[static_cast<std::size_t>(value)]; });
+        };
+        if (group.producer != nullptr) {
+            operations_.push_back(std::make_unique<Product>(graph, shapes_, *group.producer, shared_.weights_of(group.producer_index),
+                                                            program(group.producer->outputs[0])));
+        } else if (group.other == nullptr) {
+            operations_.push_back(std::make_unique<Pointwise>(program(-1), rows_of(group.shape)));
+        } else if (root(group.other->outputs[0]) == static_cast<std::size_t>(group.other->outputs[0])) {
+            operations_.push_back(std::make_unique<Plain>(graph, shapes_, *group.other));
+        }
+    }
+}
+
+void Plan::place() {
+    const Graph& graph = shared_.graph;
+    const int end = static_cast<int>(operations_.size());
+    block_of_.assign(graph.values.size(), -1);
+    const auto born = [&](int value, int when) {
+        const std::size_t at = root(value);
+        if (shared_.values[at] != nullptr || block_of_[at] >= 0) return;
+        block_of_[at] = static_cast<int>(blocks_.size());
+        blocks_.push_back({bytes_of(static_cast<int>(at)), when, when});
+    };
+    const auto used = [&](int value, int when) {
+        const int block = block_of_[root(value)];
+        if (block >= 0) blocks_[static_cast<std::size_t>(block)].last = std::max(blocks_[static_cast<std::size_t>(block)].last, when);
+    };
+    for (const int input : graph.inputs)
+        if (dtype(input) == DType::bit) born(input, -1);
+    std::size_t tables = 0;
+    for (int i = 0; i < end; ++i) {
+        Operation& operation = *operations_[static_cast<std::size_t>(i)];
+        for (const int value : operation.writes) born(value, i);
+        for (const int value : operation.reads) used(value, i);
+        for (const std::size_t bytes : operation.scratch) {
+            scratch_blocks_.push_back(blocks_.size());
+            blocks_.push_back({bytes, i, i});
+        }
+        tables += operation.table_bytes();
+    }
+    for (const int output : graph.outputs) used(output, end);
+    for (const State& state : graph.states) used(state.replacement, end);
+
+    arena_bytes_ = place_blocks(blocks_);
+    bytes_ = static_cast<std::size_t>(add(static_cast<std::int64_t>(arena_bytes_), static_cast<std::int64_t>(tables)));
+}
+
+void Plan::allocate() {
+    arena_ = onebit::allocate(arena_bytes_);
+    for (std::size_t value = 0; value < block_of_.size(); ++value)
+        if (block_of_[value] >= 0) values_[value] = arena_.get() + blocks_[static_cast<std::size_t>(block_of_[value])].offset;
+    auto next = scratch_blocks_.begin();
+    for (const auto& operation : operations_) {
+        for (std::size_t i = 0; i < operation->scratch.size(); ++i)
+            operation->scratch_at.push_back(arena_.get() + blocks_[*next++].offset);
+        operation->build();
+    }
+}
+
+void Plan::run(std::span<const void* const> inputs, std::span<void* const> outputs) {
+    const Graph& graph = shared_.graph;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const int value = graph.inputs[i];
+        if (dtype(value) == DType::bit)
+            pack_bits(static_cast<const std::int8_t*>(inputs[i]), reinterpret_cast<std::uint32_t*>(values_[root(value)]),
+                      rows_of(shape(value)), channels_of(shape(value)));
+        else
+            values_[root(value)] = static_cast<std::byte*>(const_cast<void*>(inputs[i]));  // never written
+    }
+    for (std::size_t value = 0; value < roots_.size(); ++value) values_[value] = values_[root(static_cast<int>(value))];
+
+    const Workspace workspace{values_.data(), shared_.threads, shared_.table};
+    for (const auto& operation : operations_) operation->run(workspace);
+
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const int value = graph.outputs[i];
+        const std::byte* stored = values_[static_cast<std::size_t>(value)];
+        if (dtype(value) == DType::bit)
+            unpack_bits(reinterpret_cast<const std::uint32_t*>(stored), static_cast<std::int8_t*>(outputs[i]), rows_of(shape(value)),
+                        channels_of(shape(value)));
+        else if (const std::size_t bytes = bytes_of(value); bytes != 0)
+            std::memcpy(outputs[i], stored, bytes);
+    }
+}
+
+}  // namespace onebit

@@ -1,0 +1,62 @@
+// What is done for inputs of given shapes, in which order and in which memory; worked out once and then run any number of times.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "generic.hpp"
+#include "memory.hpp"
+#include "operation.hpp"
+#include "weights.hpp"
+
+namespace onebit {
+
+// What all plans of a model share.
+struct Shared {
+    const Graph& graph;
+    const kernel::Table& table;
+    Threads& threads;
+    std::vector<std::unique_ptr<Weights>> weights;  // by node, made when first needed
+    std::vector<std::byte*> values;                 // constants and states, as the engine stores them; null for the rest
+
+    Weights& weights_of(std::size_t node);
+};
+
+class Plan {
+public:
+    // Measures only; allocate() must come before the first run.
+    Plan(Shared& shared, std::span<const Shape> inputs);
+    void allocate();
+
+    bool fits(std::span<const Shape> inputs) const;
+    const Shape& shape(int value) const { return shapes_[static_cast<std::size_t>(value)]; }
+    std::size_t bytes() const { return bytes_; }  // all that allocate() and the weights take
+
+    // Pointers to the inputs and outputs in the order of the graph, bits as int8.
+    void run(std::span<const void* const> inputs, std::span<void* const> outputs);
+    const std::byte* stored(int value) const { return values_[root(value)]; }
+
+private:
+    std::size_t root(int value) const { return static_cast<std::size_t>(roots_[static_cast<std::size_t>(value)]); }
+    DType dtype(int value) const { return shared_.graph.values[static_cast<std::size_t>(value)].type.dtype; }
+    std::size_t bytes_of(int value) const { return storage_bytes(dtype(value), shape(value)); }
+
+    void make_operations();
+    void place();
+
+    Shared& shared_;
+    std::vector<Shape> input_shapes_;
+    std::vector<Shape> shapes_;
+    std::vector<int> roots_;  // the value whose memory a value shares
+    std::vector<std::unique_ptr<Operation>> operations_;
+    std::vector<Block> blocks_;
+    std::vector<int> block_of_;                // by value, -1 for none
+    std::vector<std::size_t> scratch_blocks_;  // in the order of the operations
+    std::size_t arena_bytes_ = 0;
+    Buffer arena_;
+    std::size_t bytes_ = 0;
+    std::vector<std::byte*> values_;
+};
+
+}  // namespace onebit

@@ -1,0 +1,49 @@
+#include "threads.hpp"
+
+#include "environment.hpp"
+
+namespace onebit {
+
+Threads::Threads(int count) {
+    workers_.reserve(static_cast<std::size_t>(count - 1));
+    for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+Threads::~Threads() {
+    stop_ = true;
+    ++round_;
+    round_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+}
+
+void Threads::part(int index) const {
+    const std::int64_t n = count();
+    const std::int64_t begin = items_ / n * index + items_ % n * index / n;
+    const std::int64_t end = items_ / n * (index + 1) + items_ % n * (index + 1) / n;
+    if (begin < end) call_(body_, begin, end);
+}
+
+void Threads::run(std::int64_t items, Call call, const void* body) {
+    items_ = items;
+    call_ = call;
+    body_ = body;
+    pending_ = static_cast<int>(workers_.size());
+    ++round_;
+    round_.notify_all();
+    part(0);
+    for (int left = pending_; left != 0; left = pending_) pending_.wait(left);
+}
+
+void Threads::work(int index) {
+    const FloatEnvironment environment;
+    std::uint32_t seen = 0;
+    for (;;) {
+        round_.wait(seen);
+        ++seen;
+        if (stop_) return;
+        part(index);
+        if (--pending_ == 0) pending_.notify_one();
+    }
+}
+
+}  // namespace onebit

@@ -1,0 +1,49 @@
+// A fixed set of threads that divide a range evenly, each always the same part.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace onebit {
+
+class Threads {
+public:
+    explicit Threads(int count);
+    ~Threads();
+    Threads(const Threads&) = delete;
+    Threads& operator=(const Threads&) = delete;
+
+    int count() const { return static_cast<int>(workers_.size()) + 1; }
+
+    // body(begin, end) on disjoint parts of 0..items, at once; the caller does one of them. The body must not throw.
+    // `work` is the number of elementary operations in all of it: little of it is not worth waking anybody for.
+    template <class Body>
+    void divide(std::int64_t items, std::int64_t work, const Body& body) {
+        if (workers_.empty() || items < 2 || work < smallest_work) {
+            body(std::int64_t{0}, items);
+            return;
+        }
+        run(items, [](const void* self, std::int64_t begin, std::int64_t end) { (*static_cast<const Body*>(self))(begin, end); },
+            &body);
+    }
+
+private:
+    static constexpr std::int64_t smallest_work = 1 << 14;
+    using Call = void (*)(const void*, std::int64_t, std::int64_t);
+
+    void run(std::int64_t items, Call call, const void* body);
+    void part(int index) const;
+    void work(int index);
+
+    std::vector<std::thread> workers_;
+    std::atomic<std::uint32_t> round_{0};
+    std::atomic<int> pending_{0};
+    std::atomic<bool> stop_{false};
+    std::int64_t items_ = 0;
+    Call call_ = nullptr;
+    const void* body_ = nullptr;
+};
+
+}  // namespace onebit
