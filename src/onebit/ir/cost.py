@@ -1,0 +1,106 @@
+"""What a graph costs: parameters, their bits, operations by number system, memory, ACE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from onebit.ir import dim as dims
+from onebit.ir.graph import Graph
+from onebit.ir.kind import registry
+from onebit.ir.types import BITS, TensorType
+
+#: Number systems in which operations are counted.
+OPERATIONS = ("bit_macs", "int8_macs", "float_macs", "float_ops")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cost of one node, or of the whole graph.
+
+    Args:
+        kind: kind of the node; ``"total"`` for the whole graph.
+        path: module of the model that it came from.
+        output: type of its result, at the batch that was asked for; None for a total.
+        parameters: entries of the constants that it reads first.
+        bits: bits of those constants in a packed file.
+        operations: number of operations by number system (:data:`OPERATIONS`), those that occur: multiply-accumulates on bits,
+            on 8-bit integers, on floats; other float operations (comparisons included).
+        memory: bytes of its result, bits packed; of a total: the largest result.
+        ace: arithmetic computation effort, the sum over multiply-accumulates of weight bits x activation bits [Zhang2022].
+    """
+
+    kind: str
+    path: str
+    output: TensorType | None
+    parameters: int
+    bits: int
+    operations: dict[str, int]
+    memory: int
+    ace: int
+
+
+def table(graph: Graph, batch: int = 1) -> list[Row]:
+    """The cost of each node in order.
+
+    Args:
+        graph: a valid graph.
+        batch: what every symbol of a shape is taken to be.
+
+    Example:
+        >>> import numpy as np
+        >>> graph = Graph({"x": TensorType("bit", ("batch", 64))})
+        >>> graph.outputs = [graph.add("linear", "x", graph.constant(np.ones((10, 64), np.int8), bit=True))]
+        >>> row = table(graph)[0]
+        >>> row.parameters, row.bits, row.operations, row.memory, row.ace
+        (640, 640, {'bit_macs': 640}, 40, 640)
+    """
+    types = graph.types()
+    symbols = {symbol: batch for given in types.values() for symbol in dims.symbols_of(given.shape)}
+    counted: set[str] = set()
+    rows = []
+    for node in graph.nodes:
+        kind = registry[node.kind]
+        inputs = [types[name] for name in node.inputs]
+        given = kind.cost(kind.complete(node.attributes), types[node.output], *inputs)
+        operations = {name: count for name in OPERATIONS if (count := dims.evaluate(given.get(name, 0), symbols))}
+        own = [name for name in dict.fromkeys(node.inputs) if graph.is_constant(name) and name not in counted]
+        counted.update(own)
+        macs = sum(count for name, count in operations.items() if name.endswith("macs"))
+        output = TensorType(
+            types[node.output].dtype, tuple(dims.evaluate(dim, symbols) for dim in types[node.output].shape)
+        )
+        rows.append(
+            Row(
+                node.kind,
+                node.path,
+                output,
+                sum(graph.tensors[name].size for name in own),
+                sum(graph.tensors[name].size * BITS[types[name].dtype] for name in own),
+                operations,
+                _bytes(output),
+                macs * BITS[inputs[0].dtype] * BITS[inputs[1].dtype] if macs else 0,
+            )
+        )
+    return rows
+
+
+def total(rows: Iterable[Row]) -> Row:
+    """The sum of rows; its memory is that of the largest result."""
+    rows = list(rows)
+    operations = {name: count for name in OPERATIONS if (count := sum(row.operations.get(name, 0) for row in rows))}
+    return Row(
+        "total",
+        "",
+        None,
+        sum(row.parameters for row in rows),
+        sum(row.bits for row in rows),
+        operations,
+        max((row.memory for row in rows), default=0),
+        sum(row.ace for row in rows),
+    )
+
+
+def _bytes(output: TensorType) -> int:
+    size = dims.evaluate(dims.product(output.shape), {})
+    return -(-size * BITS[output.dtype] // 8)
