@@ -66,13 +66,14 @@ Shape shape_of(const A& array) {
 
 class Engine {
 public:
-    Engine(nb::object data, int threads, const std::optional<std::string>& isa, std::optional<std::size_t> max_memory) {
+    Engine(nb::object data, int threads, const std::optional<std::string>& isa, std::optional<std::size_t> max_memory,
+           std::int64_t grain) {
         Py_buffer buffer;
         if (PyObject_GetBuffer(data.ptr(), &buffer, PyBUF_SIMPLE) != 0) throw nb::python_error();
         try {
             const nb::gil_scoped_release release;
             const std::span bytes(static_cast<const std::byte*>(buffer.buf), static_cast<std::size_t>(buffer.len));
-            model_ = std::make_unique<Model>(load_graph(bytes), threads, isa.value_or(""), max_memory);
+            model_ = std::make_unique<Model>(load_graph(bytes), threads, isa.value_or(""), max_memory, grain);
         } catch (...) {
             PyBuffer_Release(&buffer);
             throw;
@@ -191,8 +192,9 @@ NB_MODULE(_engine, m) {
           "Multiply-accumulates per second of the bare kernel on data in the first-level cache; arithmetic is 'bits', 'pairs' or "
           "'floats'.");
     nb::class_<Engine>(m, "Model")
-        .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>>(), nb::arg("data"),
-             nb::arg("threads") = 1, nb::arg("isa") = nb::none(), nb::arg("max_memory") = nb::none())
+        .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>, std::int64_t>(), nb::arg("data"),
+             nb::arg("threads") = 1, nb::arg("isa") = nb::none(), nb::arg("max_memory") = nb::none(),
+             nb::arg("grain") = onebit::Threads::default_grain)
         .def("run", &Engine::run, nb::arg("inputs"), nb::arg("outputs") = nb::none())
         .def("state", &Engine::state)
         .def("set_state", &Engine::set_state)

@@ -14,7 +14,8 @@ namespace onebit {
 class Model {
 public:
     // `isa` empty: the fastest. `max_memory` bounds the bytes that all plans held at a time use.
-    Model(Graph graph, int threads, std::string_view isa, std::optional<std::size_t> max_memory);
+    Model(Graph graph, int threads, std::string_view isa, std::optional<std::size_t> max_memory,
+          std::int64_t grain = Threads::default_grain);
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 

@@ -4,7 +4,7 @@
 
 namespace onebit {
 
-Threads::Threads(int count) {
+Threads::Threads(int count, std::int64_t grain) : grain_(grain) {
     workers_.reserve(static_cast<std::size_t>(count - 1));
     for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
 }

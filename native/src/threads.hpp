@@ -10,7 +10,10 @@ namespace onebit {
 
 class Threads {
 public:
-    explicit Threads(int count);
+    static constexpr std::int64_t default_grain = 1 << 14;
+
+    // `grain`: less work than this many elementary operations is not worth waking anybody for.
+    explicit Threads(int count, std::int64_t grain = default_grain);
     ~Threads();
     Threads(const Threads&) = delete;
     Threads& operator=(const Threads&) = delete;
@@ -18,10 +21,10 @@ public:
     int count() const { return static_cast<int>(workers_.size()) + 1; }
 
     // body(begin, end) on disjoint parts of 0..items, at once; the caller does one of them. The body must not throw.
-    // `work` is the number of elementary operations in all of it: little of it is not worth waking anybody for.
+    // `work` is the number of elementary operations in all of it.
     template <class Body>
     void divide(std::int64_t items, std::int64_t work, const Body& body) {
-        if (workers_.empty() || items < 2 || work < smallest_work) {
+        if (workers_.empty() || items < 2 || work < grain_) {
             body(std::int64_t{0}, items);
             return;
         }
@@ -30,13 +33,13 @@ public:
     }
 
 private:
-    static constexpr std::int64_t smallest_work = 1 << 14;
     using Call = void (*)(const void*, std::int64_t, std::int64_t);
 
     void run(std::int64_t items, Call call, const void* body);
     void part(int index) const;
     void work(int index);
 
+    std::int64_t grain_;
     std::vector<std::thread> workers_;
     std::atomic<std::uint32_t> round_{0};
     std::atomic<int> pending_{0};
