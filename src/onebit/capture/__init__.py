@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from onebit.capture.program import from_torch
+from onebit.capture.summary import LayerCost, Summary, summary
 
-__all__ = ["from_torch"]
+__all__ = ["LayerCost", "Summary", "from_torch", "summary"]

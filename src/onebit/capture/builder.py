@@ -34,7 +34,7 @@ class Builder:
         self.types: dict[str, TensorType] = {}
         self.outs: list[Expected] = []
         self.path = self.op = ""
-        self._known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._known: dict[tuple[str, tuple[int, ...], bytes, int], str] = {}
         self._laid: dict[tuple[str, tuple[int, ...]], Value] = {}
         self._cast: dict[tuple[str, str], Value] = {}
 
@@ -79,10 +79,14 @@ class Builder:
             shape[axis] = size
         return Value(name, dtype, tuple(shape), order)
 
-    def tensor(self, array: np.ndarray, *, bits: bool = False) -> str:
-        """The name of a constant with these contents, which is kept once."""
+    def tensor(self, array: np.ndarray, *, bits: bool = False, source: torch.Tensor | None = None) -> str:
+        """The name of a constant with these contents, which is kept once.
+
+        Vectors of different ``source`` are kept apart: those of layers that have not been trained are equal by chance.
+        """
         array = np.ascontiguousarray(array)
-        key = ("bit" if bits else array.dtype.name, array.shape, array.tobytes())
+        apart = source is not None and array.ndim == 1 and array.size > 1
+        key = ("bit" if bits else array.dtype.name, array.shape, array.tobytes(), source.data_ptr() if source is not None and apart else 0)
         if key not in self._known:
             name = self._known[key] = self._fresh("w", len(self._known))
             self.tensors[name] = array
@@ -144,12 +148,12 @@ class Builder:
         """``x`` as a float32 value of the graph."""
         return self.materialize(x, "float32")
 
-    def vector(self, x: Operand, size: int | None = None) -> str:
-        """A float32 constant of shape ``(n)`` from one with ``n`` entries in any shape; ``size`` repeats a single one."""
+    def vector(self, x: Operand) -> str:
+        """A float32 constant of shape ``(n)`` from one with ``n`` entries in any shape."""
         if isinstance(x, Value):
             raise self.unsupported("a parameter is computed from the input", "make it a constant in evaluation mode")
         array = to_numpy(x.tensor if isinstance(x, Constant) else torch.tensor(x), "float32").reshape(-1)
-        return self.tensor(np.repeat(array, size) if size is not None and array.size == 1 else array)
+        return self.tensor(array, source=x.tensor if isinstance(x, Constant) else None)
 
     # elementwise
 
@@ -169,7 +173,7 @@ class Builder:
         shape = list(tensor.shape)
         while len(shape) > 1 and shape[0] == 1:
             shape.pop(0)
-        return self.tensor(to_numpy(tensor.reshape(shape), dtype))
+        return self.tensor(to_numpy(tensor.reshape(shape), dtype), source=tensor)
 
     def elementwise(self, kind: str, *operands: Operand, dtypes: Sequence[str], **attributes: Any) -> Value:
         """An elementwise kind with broadcasting, in the layout of the operand that moves most."""

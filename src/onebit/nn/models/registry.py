@@ -28,7 +28,7 @@ def build(name: str, **sizes) -> nn.Module:
     Example:
         >>> model = build("mlp", in_features=64, width=32, num_classes=10)
         >>> sum(p.numel() for p in model.parameters() if p.ndim > 1)
-        3424
+        4416
     """
     factory = registry[name]
     allowed = inspect.signature(factory).parameters
