@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onebit.capture.program import from_torch
+from onebit.capture.program import Dynamic, from_torch
 from onebit.capture.summary import LayerCost, Summary, summary
 
-__all__ = ["LayerCost", "Summary", "from_torch", "summary"]
+__all__ = ["Dynamic", "LayerCost", "Summary", "from_torch", "summary"]
