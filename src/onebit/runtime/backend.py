@@ -46,7 +46,7 @@ def engine() -> ModuleType | None:
 
 
 def available_isas() -> list[str]:
-    """Names that ``isa`` can have here: the instruction sets of this machine, slowest first, and the interpreter."""
+    """Names that ``isa`` can have here: the instruction sets of this machine, fastest first, and the interpreter."""
     native = engine()
     return [*(native.available_isas() if native else ()), INTERPRETER]
 
