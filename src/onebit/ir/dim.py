@@ -16,7 +16,6 @@ NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
 LARGEST = 2**48  # no dimension and no size of a valid graph comes near
 
 
-@lru_cache(maxsize=4096)
 def parse(dim: Dim) -> tuple[int, tuple[str, ...]]:
     """Coefficient and sorted symbols of a dimension; ``ValueError`` for anything that is not one.
 
@@ -30,6 +29,11 @@ def parse(dim: Dim) -> tuple[int, tuple[str, ...]]:
         if not 0 <= dim <= LARGEST:
             raise ValueError(f"a dimension must be 0..2^48, got {dim}")
         return dim, ()
+    return _parse_text(dim)
+
+
+@lru_cache(maxsize=4096)
+def _parse_text(dim: str) -> tuple[int, tuple[str, ...]]:
     coefficient, symbols = 1, dim.split("*")
     if NUMBER.match(symbols[0]):
         coefficient = int(symbols.pop(0))
