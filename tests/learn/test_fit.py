@@ -50,8 +50,8 @@ def network(seed: int = 0, dropout: float = 0.2) -> nn.Sequential:
 def bits(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(16, 12), nn.BatchNorm1d(12), Linear(12, 12, True, weight_quantizer="bnn", input_quantizer="bnn"),
-        nn.Linear(12, 2),
+        nn.Flatten(), nn.Linear(16, 12), nn.BatchNorm1d(12),
+        Linear(12, 12, True, weight_quantizer="bnn", input_quantizer="bnn"), nn.Linear(12, 2),
     )  # fmt: skip
 
 

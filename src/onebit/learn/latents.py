@@ -43,7 +43,8 @@ def binary_signs(model: nn.Module) -> dict[str, Tensor]:
     signs = {}
     with torch.no_grad():
         for path, module in _quantized(model):
-            weight = module.latent_weight() if hasattr(module, "latent_weight") else module.weight
+            latent = getattr(module, "latent_weight", None)
+            weight = latent() if callable(latent) else module.weight
             codes = module.weight_quantizer.encode(weight).codes  # type: ignore[union-attr,operator]
             if bool((codes.abs() == 1).all()):
                 signs[path] = (codes > 0).cpu()
