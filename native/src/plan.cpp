@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "product.hpp"
 #include "program.hpp"
@@ -206,7 +207,12 @@ void Plan::place() {
         }
         tables += operation.table_bytes();
     }
-    for (const int output : graph.outputs) used(output, end);
+    for (const int output : graph.outputs) {
+        used(output, end);
+        const auto same = [&](int other) { return root(other) == root(output); };
+        direct_.push_back(dtype(output) != DType::bit && block_of_[root(output)] >= 0 &&
+                          std::count_if(graph.outputs.begin(), graph.outputs.end(), same) == 1);
+    }
     for (const State& state : graph.states) used(state.replacement, end);
 
     arena_bytes_ = place_blocks(blocks_);
@@ -225,6 +231,25 @@ void Plan::allocate() {
     }
 }
 
+// An array that shares memory with an input or another output is filled at the end, when nothing is read any more.
+bool Plan::touches_another(std::span<const void* const> inputs, std::span<void* const> outputs, std::size_t output) const {
+    const Graph& graph = shared_.graph;
+    const auto border_bytes = [&](int value) {
+        return static_cast<std::size_t>(element_count(shape(value))) * element_bytes(dtype(value));
+    };
+    const auto* begin = static_cast<const std::byte*>(outputs[output]);
+    const auto* end = begin + border_bytes(graph.outputs[output]);
+    const auto overlaps = [&](const void* data, int value) {
+        const auto* other = static_cast<const std::byte*>(data);
+        return std::less<>()(other, end) && std::less<>()(begin, other + border_bytes(value));
+    };
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+        if (overlaps(inputs[i], graph.inputs[i])) return true;
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+        if (i != output && overlaps(outputs[i], graph.outputs[i])) return true;
+    return false;
+}
+
 void Plan::run(std::span<const void* const> inputs, std::span<void* const> outputs) {
     const Graph& graph = shared_.graph;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -234,6 +259,12 @@ void Plan::run(std::span<const void* const> inputs, std::span<void* const> outpu
                       rows_of(shape(value)), channels_of(shape(value)));
         else
             values_[root(value)] = static_cast<std::byte*>(const_cast<void*>(inputs[i]));  // never written
+    }
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        if (!direct_[i]) continue;
+        const std::size_t at = root(graph.outputs[i]);
+        values_[at] = touches_another(inputs, outputs, i) ? arena_.get() + blocks_[static_cast<std::size_t>(block_of_[at])].offset
+                                                          : static_cast<std::byte*>(outputs[i]);
     }
     for (std::size_t value = 0; value < roots_.size(); ++value) values_[value] = values_[root(static_cast<int>(value))];
 
@@ -246,7 +277,7 @@ void Plan::run(std::span<const void* const> inputs, std::span<void* const> outpu
         if (dtype(value) == DType::bit)
             unpack_bits(reinterpret_cast<const std::uint32_t*>(stored), static_cast<std::int8_t*>(outputs[i]), rows_of(shape(value)),
                         channels_of(shape(value)));
-        else if (const std::size_t bytes = bytes_of(value); bytes != 0)
+        else if (const std::size_t bytes = bytes_of(value); bytes != 0 && stored != outputs[i])
             std::memcpy(outputs[i], stored, bytes);
     }
 }

@@ -44,6 +44,7 @@ private:
 
     void make_operations();
     void place();
+    bool touches_another(std::span<const void* const> inputs, std::span<void* const> outputs, std::size_t output) const;
 
     Shared& shared_;
     std::vector<Shape> input_shapes_;
@@ -53,6 +54,7 @@ private:
     std::vector<Block> blocks_;
     std::vector<int> block_of_;                // by value, -1 for none
     std::vector<std::size_t> scratch_blocks_;  // in the order of the operations
+    std::vector<bool> direct_;  // by output: may be made in the caller's array at once
     std::size_t arena_bytes_ = 0;
     Buffer arena_;
     std::size_t bytes_ = 0;

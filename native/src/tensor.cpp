@@ -1,22 +1,60 @@
 #include "tensor.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace onebit {
 
+namespace {
+
+// The 8 bytes of -1 and +1 that 8 bits stand for.
+constexpr auto bytes_of_bits = [] {
+    std::array<std::array<std::int8_t, 8>, 256> table{};
+    for (int bits = 0; bits < 256; ++bits)
+        for (int i = 0; i < 8; ++i) table[bits][i] = bits >> i & 1 ? 1 : -1;
+    return table;
+}();
+
+std::uint32_t pack_some(const std::int8_t* in, std::int64_t n) {
+    std::uint32_t word = 0;
+    for (std::int64_t i = 0; i < n; ++i) word |= static_cast<std::uint32_t>(in[i] > 0) << i;
+    return word;
+}
+
+std::uint32_t pack_word(const std::int8_t* in) {
+#ifdef __SSE2__
+    const auto half = [in](int at) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + at));
+        return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpgt_epi8(bytes, _mm_setzero_si128())));
+    };
+    return half(0) | half(16) << 16;
+#else
+    return pack_some(in, 32);
+#endif
+}
+
+}  // namespace
+
 void unpack_bits(const std::uint32_t* words, std::int8_t* out, std::int64_t rows, std::int64_t channels) {
-    for (std::int64_t r = 0; r < rows; ++r, words += words_of(channels))
-        for (std::int64_t c = 0; c < channels; ++c) *out++ = words[c / 32] >> (c % 32) & 1 ? 1 : -1;
+    for (std::int64_t r = 0; r < rows; ++r, words += words_of(channels)) {
+        std::int64_t c = 0;
+        for (; c + 8 <= channels; c += 8, out += 8) std::memcpy(out, bytes_of_bits[words[c / 32] >> (c % 32) & 255].data(), 8);
+        for (; c < channels; ++c) *out++ = words[c / 32] >> (c % 32) & 1 ? 1 : -1;
+    }
 }
 
 void pack_bits(const std::int8_t* in, std::uint32_t* words, std::int64_t rows, std::int64_t channels) {
-    for (std::int64_t r = 0; r < rows; ++r)
-        for (std::int64_t start = 0; start < channels; start += 32) {
-            const std::int64_t n = std::min<std::int64_t>(32, channels - start);
-            std::uint32_t word = 0;
-            for (std::int64_t i = 0; i < n; ++i) word |= static_cast<std::uint32_t>(*in++ > 0) << i;
-            *words++ = word;
-        }
+    for (std::int64_t r = 0; r < rows; ++r) {
+        std::int64_t left = channels;
+        for (; left >= 32; left -= 32, in += 32) *words++ = pack_word(in);
+        if (left > 0) *words++ = pack_some(in, left);
+        in += left;
+    }
 }
 
 }  // namespace onebit

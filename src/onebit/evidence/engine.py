@@ -1,0 +1,214 @@
+"""The speed of the engine: binary convolutions against ONNX Runtime in float32, taking turns in one process.
+
+Every 3x3 convolution of bits in a ResNet-18 at batch 1 is timed in the two forms in which networks of bits use it:
+
+- ``float``: bits in, float32 for the shortcut and bits for the next layer out: convolution, affine, sum with the shortcut, sign;
+- ``bits``: bits in, bits out: convolution, integer threshold.
+
+A run is a chain of four such layers with weights of their own (as much weight as such a network holds at once), so what it
+costs to enter and leave the network is divided by four; the peer runs a chain of four float32 convolutions of the same shape and
+nothing else, graph optimisations on.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onebit import ir
+from onebit.core.errors import check_range, require
+from onebit.runtime.model import Model
+
+#: Height (and width) and channels of the binary 3x3 convolutions of ResNet-18.
+SHAPES = ((56, 64), (28, 128), (14, 256), (7, 512))
+FORMS = ("float", "bits")
+DEPTH = 4
+KERNEL = 3
+PAD = (1, 1, 1, 1)
+ENGINE, PEER = "onebit", "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one call, over ``repeats`` calls."""
+
+    median: float
+    minimum: float
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One binary convolution measured.
+
+    Args:
+        size: height and width of the image.
+        channels: in and out.
+        form: ``float`` (float32 and bits out) or ``bits`` (bits out).
+        engine: seconds of one layer in the engine.
+        peer: seconds of one float32 convolution in ONNX Runtime.
+        macs: multiply-accumulates of one layer.
+        ceiling: multiply-accumulates per second of the bare micro-kernel on this machine, one thread.
+        isa: instruction set of the engine.
+        threads: of both.
+    """
+
+    size: int
+    channels: int
+    form: str
+    engine: Timing
+    peer: Timing
+    macs: int
+    ceiling: float
+    isa: str
+    threads: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the peer, by medians."""
+        return self.peer.median / self.engine.median
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The rows of ``onebit bench engine``; ``str`` is the table."""
+
+    layers: list[Layer]
+
+    def __str__(self) -> str:
+        first = self.layers[0]
+        lines = [
+            f"binary 3x3 convolutions of ResNet-18, batch 1, {first.threads} thread(s), {first.isa}; "
+            f"bare micro-kernel: {first.ceiling / 1e9:.0f} GMAC/s",
+            "",
+            f"{'layer':<14}{'out':<8}{'engine us':>10}{'(min)':>9}{'ORT us':>10}{'(min)':>9}"
+            f"{'GMAC/s':>9}{'ORT':>7}{'of ceiling':>12}{'times':>7}",
+        ]
+        for row in self.layers:
+            rate = row.macs / row.engine.median
+            lines.append(
+                f"{f'{row.size}x{row.size}x{row.channels}':<14}{row.form:<8}{row.engine.median * 1e6:>10.1f}"
+                f"{row.engine.minimum * 1e6:>9.1f}{row.peer.median * 1e6:>10.1f}{row.peer.minimum * 1e6:>9.1f}"
+                f"{rate / 1e9:>9.0f}{row.macs / row.peer.median / 1e9:>7.0f}{rate / row.ceiling / row.threads:>11.0%} {row.ratio:>7.1f}"
+            )
+        slowest = min(self.layers, key=lambda row: row.ratio)
+        lines += ["", f"least: {slowest.ratio:.1f} times ONNX Runtime float32 ({slowest.size}x{slowest.size}x{slowest.channels})"]
+        return "\n".join(lines)
+
+
+def latency(calls: dict[str, Callable[[], object]], repeats: int, warmup: int = 2) -> dict[str, Timing]:
+    """Seconds of each call; the calls take turns, so that a disturbance of the machine meets all of them.
+
+    Example:
+        >>> timing = latency({"sum": lambda: sum(range(10))}, repeats=3)["sum"]
+        >>> timing.minimum <= timing.median
+        True
+    """
+    check_range("repeats", repeats, 1)
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(warmup + repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds = time.perf_counter() - start
+            if turn >= warmup:
+                taken[name].append(seconds)
+    return {name: Timing(statistics.median(times), min(times), repeats) for name, times in taken.items()}
+
+
+def binary_chain(size: int, channels: int, form: str, depth: int = DEPTH, seed: int = 0) -> ir.Graph:
+    """``depth`` binary 3x3 convolutions, zero padding: input float32 ``(1, size, size, channels)``.
+
+    ``float``: the output is float32 of the same shape. ``bits``: bits, pooled over the whole map (a shape cheap to hand out).
+    """
+    rng = np.random.default_rng(seed)
+    graph = ir.Graph({"x": ir.TensorType("float32", (1, size, size, channels))})
+    y, bits = "x", graph.add("sign", "x")
+    for _ in range(depth):
+        weight = rng.integers(0, 2, (channels, KERNEL, KERNEL, channels), np.int8) * np.int8(2) - np.int8(1)
+        sums = graph.add("conv", bits, graph.constant(weight, bit=True), padding=list(PAD))
+        if form == "bits":
+            limit = graph.constant(rng.integers(-9, 10, channels).astype(np.int32))
+            sense = graph.constant(rng.integers(0, 2, channels, np.int8) * np.int8(2) - np.int8(1), bit=True)
+            bits = graph.add("threshold", sums, limit, sense)
+            continue
+        scale = graph.constant(rng.uniform(0.01, 0.1, channels).astype(np.float32))
+        shift = graph.constant(rng.standard_normal(channels).astype(np.float32))
+        y = graph.add("add", graph.add("affine", sums, scale, shift), y)
+        bits = graph.add("sign", y)
+    graph.outputs = [y]
+    if form == "bits":
+        graph.outputs = [graph.add("max_pool", bits, kernel=[size, size], stride=[1, 1])]
+    else:
+        graph.nodes.pop()  # nobody reads the last bits
+    return graph
+
+
+def float_chain(size: int, channels: int, depth: int = DEPTH, seed: int = 0, threads: int = 1) -> Callable[[], object]:
+    """``depth`` float32 3x3 convolutions of the same shape in ONNX Runtime, as a call."""
+    onnx = require("onnx", "train", "timing against ONNX Runtime")
+    onnxruntime = require("onnxruntime", "train", "timing against ONNX Runtime")
+    rng = np.random.default_rng(seed)
+    shape = [1, channels, size, size]
+    value = onnx.helper.make_tensor_value_info
+    nodes, weights = [], []
+    for i in range(depth):
+        weight = rng.standard_normal((channels, channels, KERNEL, KERNEL)).astype(np.float32) / np.float32(channels)
+        weights.append(onnx.numpy_helper.from_array(weight, f"w{i}"))
+        nodes.append(onnx.helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"], kernel_shape=[KERNEL] * 2, pads=list(PAD)))
+    ends = [value(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{depth}")]
+    graph = onnx.helper.make_graph(nodes, "convolutions", ends[:1], ends[1:], weights)
+    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    feed = {"x0": rng.standard_normal(shape).astype(np.float32)}
+    return lambda: session.run(None, feed)
+
+
+def layers(
+    threads: int = 1,
+    repeats: int = 50,
+    shapes: Sequence[tuple[int, int]] = SHAPES,
+    isa: str | None = None,
+    peak_seconds: float = 0.2,
+) -> list[Layer]:
+    """Every binary 3x3 convolution of ResNet-18 at batch 1 in the engine and in ONNX Runtime float32, taking turns.
+
+    Args:
+        threads: of the engine and its peer.
+        repeats: timed runs of each.
+        shapes: ``(size, channels)`` pairs.
+        isa: instruction set of the engine; the fastest by default.
+        peak_seconds: spent on finding the ceiling of the bare micro-kernel.
+    """
+    check_range("repeats", repeats, 1)
+    engine = require("onebit.runtime._engine", "train", "timing the engine")
+    rng = np.random.default_rng(1)
+    rows = []
+    for form in FORMS:
+        for size, channels in shapes:
+            model = Model(ir.dumps(binary_chain(size, channels, form)), threads, isa)
+            x = rng.standard_normal((1, size, size, channels)).astype(np.float32)
+            out = model.run(x)
+            ceiling = engine.peak(model.isa, "bits", peak_seconds / len(shapes) / len(FORMS))
+            calls: dict[str, Callable[[], object]] = {
+                ENGINE: lambda model=model, x=x, out=out: model.run(x, out=out),  # type: ignore[misc]
+                PEER: float_chain(size, channels, threads=threads),
+            }
+            times = {
+                name: Timing(found.median / DEPTH, found.minimum / DEPTH, repeats) for name, found in latency(calls, repeats).items()
+            }
+            macs = size * size * channels * channels * KERNEL * KERNEL
+            rows.append(Layer(size, channels, form, times[ENGINE], times[PEER], macs, ceiling, model.isa, model.threads))
+    return rows
+
+
+def bench(quick: bool = False, threads: int = 1) -> Bench:
+    """What ``onebit bench engine`` prints: :func:`layers`, ``quick`` with fewer repeats."""
+    return Bench(layers(threads, repeats=10 if quick else 50))
