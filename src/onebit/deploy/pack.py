@@ -137,6 +137,8 @@ def check_finite_graph(graph: ir.Graph) -> None:
     """``ValueError`` for a weight, scale or threshold of the graph that is not finite; names kind and module."""
     for node in graph.nodes:
         kind = registry[node.kind]
+        if node.kind == "batch_norm":
+            raise ValueError(f"the scale or shift of batch_norm in module {node.path!r} is not finite and cannot be packed")
         for position in kind.positions:
             name = node.inputs[position]
             array = graph.tensors[name]

@@ -1,0 +1,129 @@
+"""The networks of the house as graphs: float, and in bits by every scheme."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import onebit.nn
+from onebit import capture, ir
+from onebit.nn import models, schemes
+
+SMALL = {
+    "mlp": ({"in_features": 20, "width": 16}, (20,)),
+    "convnet": ({"width": 8, "depth": 3, "downsample": (1,), "widen": 2, "activation": "rprelu"}, (1, 9, 9)),
+    "vgg-small": ({"width": 8, "image_size": 8}, (3, 8, 8)),
+    "resnet20": ({"width": 2}, (3, 9, 9)),
+    "resnet18": ({"width": 2, "num_classes": 10}, (3, 33, 33)),
+}
+EVERY_SCHEME = ("mlp", "convnet")
+CASES = [(name, scheme) for name in SMALL
+    for scheme in (None, *schemes.registry) if name in EVERY_SCHEME or scheme in (None, "react")]
+
+
+def settled(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """``model`` as after some training: statistics seen, norms that are no identity."""
+    for part in model.modules():
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.normal_(part.weight, 1.0, 0.5)
+            nn.init.normal_(part.bias)
+    with torch.no_grad():
+        for _ in range(2):
+            model.train()(torch.randn(8, *shape))
+    return model
+
+
+def run(graph: ir.Graph, *arrays: torch.Tensor) -> np.ndarray:
+    (got,), _ = graph.run(*[array.numpy() for array in arrays])
+    return got
+
+
+@pytest.mark.parametrize(("name", "scheme"), CASES)
+def test_the_graph_of_a_model_gives_what_the_model_gives(name, scheme):
+    sizes, shape = SMALL[name]
+    model = settled(models.build(name, scheme=scheme, **sizes), shape)
+    graph = capture.from_torch(model, torch.zeros(1, *shape))
+    x = torch.randn(3, *shape)
+    with torch.no_grad():
+        want = model.eval()(x)
+    np.testing.assert_allclose(run(graph, x), want.numpy(), rtol=1e-5, atol=1e-5)
+    weights = [graph.tensors[node.inputs[1]] for node in graph.nodes if node.kind in ("conv", "linear")]
+    quantized = [module for module in model.modules() if isinstance(module, onebit.nn.layers.Quantized)]
+    assert len(graph.bits) == len(quantized)
+    assert sum(w.dtype == np.float32 for w in weights) == len(weights) - len(quantized)
+
+
+@pytest.mark.parametrize("name", ["mlp", "vgg-small"])
+def test_with_an_int8_stem_and_head_the_graph_is_exact(name):
+    sizes, shape = SMALL[name]
+    model = settled(models.build(name, scheme="bnn", stem="int8", head="int8", **sizes), shape)
+    for part in model.modules():  # norms that only multiply by powers of two, so that float rounding plays no part
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            part.running_mean.zero_(), part.running_var.fill_(1 - part.eps)
+            part.weight.data.fill_(0.25), part.bias.data.fill_(0.5)
+    graph = capture.from_torch(model, torch.zeros(1, *shape))
+    x = torch.randn(3, *shape)
+    with torch.no_grad():
+        np.testing.assert_array_equal(run(graph, x), model.eval()(x).numpy())
+
+
+class Padded(nn.Module):
+    def __init__(self, pad_value: int, weight: str, **settings) -> None:
+        super().__init__()
+        self.conv = onebit.nn.layers.Conv2d(
+            4, 6, 3, padding=1, bias=False, pad_value=pad_value, weight_quantizer=weight, input_quantizer="sign", **settings
+        )
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+@pytest.mark.parametrize("pad_value", [-1, 0, 1])
+@pytest.mark.parametrize("weight", ["bnn", "ternary", "int8"])
+@pytest.mark.parametrize("settings", [{}, {"groups": 2, "stride": 2, "dilation": (1, 2)}])
+def test_sums_of_codes_are_exact_whatever_pads_them(pad_value, weight, settings):
+    model = Padded(pad_value, weight, **settings)
+    graph = capture.from_torch(model, torch.zeros(2, 4, 6, 6))
+    sums = next(node for node in graph.nodes if node.kind == "conv")
+    assert graph.types()[sums.output].dtype == "int32"
+    x = torch.randn(3, 4, 6, 6)
+    np.testing.assert_array_equal(run(graph, x), model.eval()(x).detach().numpy())
+
+
+def test_float_inputs_meet_bit_weights():
+    model = nn.Sequential(onebit.nn.layers.Conv1d(3, 4, 3, weight_quantizer="bnn", input_quantizer=None))
+    graph = capture.from_torch(model, torch.zeros(2, 3, 7))
+    x = torch.randn(2, 3, 7)
+    np.testing.assert_allclose(run(graph, x), model(x).detach().numpy(), rtol=1e-5, atol=1e-5)
+    assert len(graph.bits) == 1
+
+
+def test_the_real_weights_of_a_first_stage_stay_float():
+    model = models.build("mlp", in_features=8, width=8, depth=1, scheme=schemes.biper(stages=2))
+    assert not capture.from_torch(model, torch.zeros(2, 8)).bits
+
+
+def test_a_shifted_prelu_becomes_one_prelu():
+    graph = capture.from_torch(onebit.nn.layers.RPReLU(3), torch.zeros(2, 3, 4, 4))
+    assert [node.kind for node in graph.nodes if node.kind not in ("reshape", "transpose")] == ["sub", "prelu", "add"]
+
+
+def test_the_summary_counts_operations_by_number_system():
+    model = models.build("convnet", width=8, depth=2, downsample=(1,), stem_stride=1, scheme="bnn", stem="int8")
+    report = capture.summary(model, (1, 6, 6))
+    rows = {row.path: row for row in report.layers}
+    assert rows["stem"].int8_macs == 36 * 8 * 9
+    assert rows["blocks.0.conv"].bit_macs == 36 * 8 * 8 * 9
+    assert rows["blocks.1.conv"].bit_macs == 9 * 8 * 8 * 9
+    assert rows["head"].float_macs == 80
+    assert rows["blocks.0.conv"].bits == 8 * 8 * 9
+    assert report.total.bit_macs == 45 * 8 * 8 * 9
+    assert report.total.memory == max(row.memory for row in report.layers)
+    assert "blocks.1.conv" in str(report)
+
+
+def test_a_summary_wants_the_shape_of_one_example():
+    with pytest.raises(ValueError, match="input_size must be the shape of one example"):
+        capture.summary(nn.Linear(3, 2), (0,))
