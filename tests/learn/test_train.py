@@ -50,7 +50,9 @@ def test_a_run_is_built_again_with_the_same_outputs(tmp_path, digits):
 
 
 def test_a_run_in_stages_ends_as_a_network_of_bits(tmp_path, digits):
-    spec = ModelSpec("mlp", {"width": 32, "depth": 1}, "biper")
+    spec = ModelSpec("mlp", {"width": 32, "depth": 1}, "biper", {"stages": 2})
+    with pytest.raises(ValueError, match="is trained in 2 stages, the recipe has 1"):
+        train(spec, digits, SHORT, tmp_path, progress=False)
     recipe = Recipe(stages=(Stage(2, 0.01), Stage(2, 0.005)), batch_size=64)
     train(spec, digits, recipe, tmp_path, progress=False)
     found = load_run(tmp_path)
@@ -59,6 +61,9 @@ def test_a_run_in_stages_ends_as_a_network_of_bits(tmp_path, digits):
     for layer in layers:
         assert set(layer.weight_quantizer.encode(layer.latent_weight()).codes.unique().tolist()) == {-1.0, 1.0}
     assert [row.stage for row in found.history.rows] == [1, 1, 2, 2]
+    # Real weights in the first stage have no bits that could flip.
+    assert [row.flip_rate is not None for row in found.history.rows] == [False, False, False, True]
+    assert found.spec.scheme_settings == {"stages": 2}
 
 
 def test_a_teacher_may_be_the_folder_of_a_run(tmp_path, digits):

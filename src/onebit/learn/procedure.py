@@ -19,7 +19,6 @@ from onebit.learn.plan import Plan, Position
 from onebit.learn.recipe import Recipe
 from onebit.nn import penalty
 
-
 PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 

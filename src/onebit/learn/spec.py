@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from onebit.core.seeds import derive
 from onebit.data import Dataset
+
+if TYPE_CHECKING:
+    from onebit.nn.schemes import Scheme
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class ModelSpec:
         name: in ``onebit.nn.models.registry``.
         sizes: keyword arguments of the model, plain values only.
         scheme: name of a scheme in ``onebit.nn.schemes.registry``; ``None``: the float twin.
+        scheme_settings: keyword arguments of the scheme, plain values only: ``{"stages": 2}``.
 
     Example:
         >>> ModelSpec("mlp", {"in_features": 4, "width": 8, "num_classes": 3}).build()(torch.zeros(2, 4)).shape
@@ -30,11 +35,15 @@ class ModelSpec:
     name: str
     sizes: dict[str, Any] = field(default_factory=dict)
     scheme: str | None = None
+    scheme_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, value in self.sizes.items():
-            if not isinstance(value, (int, float, str, bool, list, tuple, type(None))):
-                raise ValueError(f"size {key} of model {self.name!r} must be a plain value, got {value!r}")
+        for said, values in (("size", self.sizes), ("scheme setting", self.scheme_settings)):
+            for key, value in values.items():
+                if not isinstance(value, (int, float, str, bool, list, tuple, type(None))):
+                    raise ValueError(f"{said} {key} of model {self.name!r} must be a plain value, got {value!r}")
+        if self.scheme_settings and self.scheme is None:
+            raise ValueError(f"scheme_settings of model {self.name!r} need a scheme")
         if "scheme" in self.sizes:
             raise ValueError(f"scheme of model {self.name!r} must be given as scheme, not among the sizes")
 
@@ -42,11 +51,21 @@ class ModelSpec:
         """The network, its weights drawn from ``seed`` (``None``: from PyTorch's own stream)."""
         from onebit.nn import models
 
+        scheme = self.built_scheme()
         if seed is None:
-            return models.build(self.name, **self.sizes, scheme=self.scheme)
+            return models.build(self.name, **self.sizes, scheme=scheme)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
-            return models.build(self.name, **self.sizes, scheme=self.scheme)
+            return models.build(self.name, **self.sizes, scheme=scheme)
+
+    def built_scheme(self) -> Scheme | None:
+        """The scheme with its settings; ``None`` for the float twin."""
+        from onebit.nn import schemes
+
+        try:
+            return None if self.scheme is None else schemes.build(self.scheme, **self.scheme_settings)
+        except TypeError as error:
+            raise ValueError(f"scheme_settings of scheme {self.scheme!r}: {error}") from None
 
     def fitted(self, data: Dataset) -> ModelSpec:
         """The same with the sizes that follow from ``data``, where the model has them and they were not given."""
@@ -58,7 +77,7 @@ class ModelSpec:
         if len(shape) == 3:
             follow |= {"in_channels": shape[0], "image_size": shape[1]}
         sizes = {name: value for name, value in follow.items() if name in known} | self.sizes
-        return ModelSpec(self.name, sizes, self.scheme)
+        return dataclasses.replace(self, sizes=sizes)
 
     def to_dict(self) -> dict[str, Any]:
         """As YAML and JSON have it."""
@@ -67,4 +86,6 @@ class ModelSpec:
             content["sizes"] = dict(self.sizes)
         if self.scheme is not None:
             content["scheme"] = self.scheme
+        if self.scheme_settings:
+            content["scheme_settings"] = dict(self.scheme_settings)
         return content

@@ -119,6 +119,13 @@ def train(
     recipe = recipe or Recipe()
     data = load(data_name) if isinstance(data_name, str) else data_name
     spec = spec.fitted(data)
+    scheme = spec.built_scheme()
+    if scheme is not None and scheme.stages > len(recipe.every_stage):
+        # Its last stage is the one with bits: without it a float network would pass for one of bits.
+        raise ValueError(
+            f"scheme {spec.scheme!r} with these settings is trained in {scheme.stages} stages, "
+            f"the recipe has {len(recipe.every_stage)}: give it stages"
+        )
     named = str(teacher) if isinstance(teacher, (str, Path)) else None
     network = load_run(named).model if named is not None else teacher
     model = spec.build(recipe.seed)
