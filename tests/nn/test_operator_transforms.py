@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch._inductor.config
 from torch.func import functional_call, grad, jacrev, stack_module_state, vmap
 
 from onebit.nn import operators

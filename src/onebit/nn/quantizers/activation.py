@@ -106,16 +106,19 @@ class BinaryActivation(Quantizer):
     def observe(self, x: Tensor) -> None:
         """Where the shift is centred: start it at minus the mean of each channel of ``x``."""
         if self.shift_kind == "centred" and x.numel():
-            dims = tuple(d for d in range(x.dim()) if d != self.channel_dim % x.dim())
-            self._shift().copy_(-x.mean(dims))
+            self._shift().copy_(-self._mean(x))
             self.initialized.fill_(True)
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
-        dims = tuple(d for d in range(x.dim()) if d != self.channel_dim % x.dim())
+        """As ``observe``, but only the first time; without a branch on a tensor, so that it compiles."""
         shift = self._shift()
-        shift.copy_(torch.where(self.initialized, shift, -x.mean(dims)))
+        shift.copy_(torch.where(self.initialized, shift, -self._mean(x)))
         self.initialized.fill_(True)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        dims = tuple(d for d in range(x.dim()) if d != self.channel_dim % x.dim())
+        return x.mean(dims) if dims else x
 
     def _shift(self) -> Tensor:
         if self.shift is None:

@@ -57,9 +57,10 @@ class UniformWeight(Quantizer):
 class UniformActivation(Quantizer):
     """``x -> s * clamp(round_half_even(x / s), low, high)`` with one scale.
 
-    The scale follows the data while training: ``s = m / high`` with m the running maximum of ``|x|`` (the first batch,
-    then ``m += momentum (max|x| - m)``); in eval mode it is fixed. With ``learned`` it starts from the first batch and
-    is a parameter from then on, with the gradient of [Esser2020]. Backward to x: 1 inside the range, else 0.
+    The scale follows the data while training: ``s = m / high`` with m the running maximum of ``|x|`` (of x if
+    unsigned; the first batch, then ``m += momentum (max|x| - m)``); in eval mode it is fixed. With ``learned`` it
+    starts from the first batch and is a parameter from then on, with the gradient of [Esser2020]. Backward to x: 1
+    inside the range, else 0.
 
     Args:
         num_bits: k, 2..8.
@@ -104,7 +105,8 @@ class UniformActivation(Quantizer):
         """Move the scale towards the range of ``x``; with ``learned`` only the first time."""
         if not x.numel():
             return
-        new = (x.detach().abs().amax() / self.high).clamp(min=torch.finfo(self.step.dtype).tiny).to(self.step.dtype)
+        top = x.detach().abs().amax() if self.low else x.detach().amax()
+        new = (top / self.high).clamp(min=torch.finfo(self.step.dtype).tiny).to(self.step.dtype)
         later = self.step if self.learned else self.step + self.momentum * (new - self.step)
         self.step.copy_(torch.where(self.initialized, later, new))
         self.initialized.fill_(True)

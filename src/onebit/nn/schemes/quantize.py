@@ -61,9 +61,11 @@ def quantize_(
         raise ValueError(f"model must hold layers, got a single {type(model).__name__}: wrap it in nn.Sequential")
     layers, stuck = _survey(model)
     seen = None if example is None else signs.Observation(model, example, [module for _, module in layers])
+    idle: list[tuple[str, nn.Module]] = []
     if seen is not None:
         place = {key: index for index, key in enumerate(seen.order)}
-        layers.sort(key=lambda item: place.get(id(item[1]), len(place)))
+        idle = [item for item in layers if id(item[1]) not in place]
+        layers = sorted((item for item in layers if id(item[1]) in place), key=lambda item: place[id(item[1])])
     reasons = _chosen(model, layers, scheme, filter_fn)
     structure = signs.by_structure(model)
     report = Report(scheme.name or "(made by hand)")
@@ -82,6 +84,7 @@ def quantize_(
         whole = "replaced whole" if rules.is_whole(module) else ""
         report.rows.append(Row(path, type(module).__name__, True, "; ".join(filter(None, (whole, note))), bool(why)))
     report.rows += [Row(path, type(module).__name__, False, rules.cannot(module)) for path, module in stuck]
+    report.rows += [Row(path, type(module).__name__, False, "did not run on the example") for path, module in idle]
     report.rows.sort(key=lambda row: order[row.path])
     _replace(model, new)
     report.new_parameters = [name for name, parameter in model.named_parameters() if id(parameter) not in known]
