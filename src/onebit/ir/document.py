@@ -48,7 +48,10 @@ def _write_node(node: Node) -> list[Any]:
 
 
 def shorten(graph: Graph) -> Graph:
-    """The same graph with short names: constants ``w0, w1, ...``, values ``v0, v1, ...``; inputs and states keep theirs."""
+    """The same graph with short names and without constants that nothing reads.
+
+    Constants are ``w0, w1, ...`` and values ``v0, v1, ...`` in the order of their first use; inputs and states keep their names.
+    """
     names = {name: name for name in (*graph.inputs, *graph.states)}
     taken = set(names)
 
@@ -60,7 +63,9 @@ def shorten(graph: Graph) -> Graph:
             names[name] = f"{letter}{number}"
             number += 1
 
-    rename("w", [name for name in graph.tensors if name not in names])
+    read = [name for node in graph.nodes for name in node.inputs] + graph.outputs + list(graph.states.values())
+    constants = [name for name in dict.fromkeys(read) if graph.is_constant(name)]
+    rename("w", constants)
     rename("v", [name for node in graph.nodes for name in node.outputs])
     return Graph(
         graph.inputs,
@@ -75,8 +80,8 @@ def shorten(graph: Graph) -> Graph:
             )
             for node in graph.nodes
         ],
-        {names[name]: array for name, array in graph.tensors.items()},
-        {names[name] for name in graph.bits},
+        {names[name]: graph.tensors[name] for name in (*graph.states, *constants)},
+        {names[name] for name in graph.bits if name in names},
         {name: names[value] for name, value in graph.states.items()},
         graph.meta,
     )

@@ -42,7 +42,7 @@ class Node:
         return self.outputs[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class Graph:
     """A network as a list of nodes; :meth:`run` defines what it computes.
 
