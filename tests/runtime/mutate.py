@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import struct
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -81,7 +82,14 @@ def differ(a: list[np.ndarray] | str, b: list[np.ndarray] | str) -> bool:
 
 def finding(index: int) -> str | None:
     """What is wrong with how the readers treat mutant ``index``; None for nothing."""
-    data = mutant(index)
+    try:
+        return _finding(index, mutant(index))
+    except Exception as error:  # anything but ValueError, whatever it is
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"mutant {index}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+
+
+def _finding(index: int, data: bytes) -> str | None:
     native, why_native = verdict(read_native, data)
     reference, why_reference = verdict(read_interpreter, data)
     if (native is None) != (reference is None):
