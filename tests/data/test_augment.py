@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,6 +24,13 @@ def test_normalize_is_the_formula_in_its_order():
     x = images()
     mean, std = torch.tensor([0.3, 0.4]).view(1, 2, 1, 1), torch.tensor([0.2, 0.7]).view(1, 2, 1, 1)
     assert torch.equal(normalize(x, (0.3, 0.4), (0.2, 0.7)), (x.float() / 255 - mean) / std)
+
+
+def test_normalize_gives_the_bits_of_the_formula_in_numpy_for_every_pixel_value():
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    for mean, std in ((0.1307, 0.3081), (0.2860, 0.3530), (0.4914, 0.2470)):
+        expected = (pixels.astype(np.float32) / np.float32(255) - np.float32(mean)) / np.float32(std)
+        assert np.array_equal(normalize(torch.from_numpy(pixels), (mean,), (std,)).numpy(), expected)
 
 
 def test_normalize_leaves_what_is_no_image_alone_and_checks_the_channels():

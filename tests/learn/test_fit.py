@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from accelerate.tracking import GeneralTracker
 from torch import nn
 
 from onebit.core.progress import Progress
@@ -325,7 +326,29 @@ def test_a_finished_run_resumes_to_itself(tmp_path):
     assert same == history
 
 
-def test_a_tracker_by_name_gets_every_epoch(tmp_path):
+class Memory(GeneralTracker):
+    name = "memory"
+    requires_logging_directory = False
+    tracker = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config: dict = {}
+        self.logged: list = []
+
+    def store_init_configuration(self, values):
+        self.config = values
+
+    def log(self, values, step=None, **others):
+        self.logged.append((step, values))
+
+
+def test_trackers_get_the_recipe_and_every_epoch():
+    memory = Memory()
+    history = trained(trackers=[memory])[1]
+    assert memory.config == {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+    assert [step for step, _ in memory.logged] == [1, 2]
+    assert memory.logged[1][1]["loss"] == history.rows[1].loss
     with pytest.raises(ValueError, match="trackers must be among"):
         trained(trackers=["tensorbord"])
 

@@ -25,7 +25,8 @@ def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] =
     """
     if images.dtype != torch.uint8:
         return images
-    x = images.to(torch.float32).div_(255)
+    # By a tensor on the device: there division by a Python number is a multiplication by its rounded reciprocal.
+    x = images.to(torch.float32).div_(torch.full((), 255.0, device=images.device))
     if len(mean) != len(std) or (len(mean) and len(mean) != images.shape[1]):
         raise ValueError(f"mean and std must have {images.shape[1]} numbers each, got {len(mean)} and {len(std)}")
     if len(mean):

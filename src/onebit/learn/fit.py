@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from torch import nn
 
 from onebit.core.errors import MissingExtra, check_positive
@@ -34,7 +35,7 @@ def fit(
     resume: bool = False,
     teacher: nn.Module | None = None,
     spec: ModelSpec | None = None,
-    trackers: Sequence[str] = (),
+    trackers: Sequence[str | GeneralTracker] = (),
     progress: bool = True,
     on_epoch: Callable[[Row], None] | None = None,
     checkpoint_seconds: float | None = 60.0,
@@ -55,7 +56,7 @@ def fit(
         resume: go on with the run in ``folder``; begin where there is none. Without it a folder with a run is refused.
         teacher: the network of ``recipe.distillation``; put into evaluation mode.
         spec: how ``model`` was built; saved with the weights, so that ``load_run`` can build it again.
-        trackers: of Accelerate, by name: ``"tensorboard"``, ``"wandb"``, ...
+        trackers: of Accelerate, by name (``"tensorboard"``, ``"wandb"``, ...) or made by hand; they get every row.
         progress: print a line an epoch, and a bar on terminals.
         on_epoch: called with every row, after the checkpoint of that epoch is written.
         checkpoint_seconds, checkpoint_steps: within an epoch a checkpoint is written as often; ``None``: not. At the
@@ -113,10 +114,10 @@ def _settings(recipe: Recipe) -> Iterator[None]:
             torch.cuda.set_rng_state(cuda)
 
 
-def _accelerator(recipe: Recipe, trackers: Sequence[str], folder: Path | None) -> Accelerator:
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
+def _accelerator(recipe: Recipe, trackers: Sequence[str | GeneralTracker], folder: Path | None) -> Accelerator:
     for name in trackers:
+        if isinstance(name, GeneralTracker):
+            continue
         if name not in LOGGER_TYPE_TO_CLASS:
             raise ValueError(f"trackers must be among {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}, got {name!r}")
         if name not in map(str, get_available_trackers()):

@@ -143,10 +143,9 @@ class Loop:
         if self.recipe.keep == "best" and best(self.rows, self.stages) is row:
             self._keep()
         self._checkpoint()
-        self.accelerator.log(
-            {f.name: v for f in dataclasses.fields(row) if isinstance(v := getattr(row, f.name), (int, float))},
-            step=row.epoch,
-        )
+        values = dataclasses.asdict(row) | row.extra
+        numbers = {name: value for name, value in values.items() if isinstance(value, (int, float))}
+        self.accelerator.log(numbers, step=row.epoch)
         if self.on_epoch is not None:
             self.on_epoch(row)
         return row
