@@ -1,9 +1,10 @@
 """Random valid graphs that cover every kind: for the interpreter, the passes, the packed file and the engine.
 
-``random_graph(rng)`` makes one graph and inputs for it in a millisecond or so; ``graphs()`` is a hypothesis strategy over it (a
-seed and a number of steps, so failures shrink to few nodes). A graph is grown as a program: each step appends a node (or a block
-of nodes as they occur in networks) whose inputs are chosen among the existing values of a suitable type, so every kind can follow
-every kind. Constants are finite; inputs may hold NaN, infinities, denormals and -0.0.
+``random_graph(rng)`` makes one graph and inputs for it in a millisecond or so; ``graphs()`` is a hypothesis strategy
+over it (a seed and a number of steps, so failures shrink to few nodes). A graph is grown as a program: each step
+appends a node (or a block of nodes as they occur in networks) whose inputs are chosen among the existing values of a
+suitable type, so every kind can follow every kind. Constants are finite; inputs may hold NaN, infinities, denormals
+and -0.0.
 """
 
 from __future__ import annotations
@@ -20,7 +21,27 @@ from onebit.ir.types import NUMPY
 
 CHANNELS = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 70]
 SPECIAL = np.float32(
-    [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-45, -1e-45, 1e-39, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5, 127.5, -128.5, 1, -1, 2**31]
+    [
+        np.nan,
+        np.inf,
+        -np.inf,
+        -0.0,
+        0.0,
+        1e-45,
+        -1e-45,
+        1e-39,
+        3e38,
+        -3e38,
+        0.5,
+        1.5,
+        2.5,
+        -0.5,
+        127.5,
+        -128.5,
+        1,
+        -1,
+        2**31,
+    ]
 )
 MOST_ELEMENTS = 6000  # of one value, an image of the batch counted
 INDEX_LIMIT = 10  # int32 and int64 inputs hold 0..9, so that they can be indices
@@ -46,7 +67,7 @@ def random_graph(
 
 
 def random_inputs(rng: np.random.Generator, graph: Graph, batch: int | None = None) -> list[np.ndarray]:
-    """Inputs for a graph made by :func:`random_graph`; every symbol becomes ``batch`` (default: 0 to 3, mostly 1 and 2)."""
+    """Inputs for a graph of :func:`random_graph`; every symbol becomes ``batch`` (default: 0 to 3, mostly 1 and 2)."""
     if batch is None:
         batch = int(rng.choice([0, 1, 1, 1, 2, 2, 3]))
     symbols = {symbol: batch for given in graph.inputs.values() for symbol in dims.symbols_of(given[1])}
@@ -126,7 +147,9 @@ class Program:
             array = self.rng.standard_normal(shape, np.float32) * np.float32(scale)
             style = self.choose.random()
             if style < 0.2:
-                return np.where(self.rng.random(shape) < 0.3, self.rng.choice(np.float32([0.0, -0.0, 1.0, -1.0]), shape), array)
+                return np.where(
+                    self.rng.random(shape) < 0.3, self.rng.choice(np.float32([0.0, -0.0, 1.0, -1.0]), shape), array
+                )
             if style < 0.3:
                 return np.rint(array * 2) / np.float32(2)
             return array
@@ -234,12 +257,16 @@ def is_float(given: TensorType) -> bool:
 
 
 def has_channels(*dtypes: str) -> Callable[[TensorType], bool]:
-    return lambda given: given.dtype in dtypes and bool(given.shape) and type(given.shape[-1]) is int and given.shape[-1] > 0
+    return lambda given: (
+        given.dtype in dtypes and bool(given.shape) and type(given.shape[-1]) is int and given.shape[-1] > 0
+    )
 
 
 def is_image(*dtypes: str) -> Callable[[TensorType], bool]:
     return lambda given: (
-        given.dtype in dtypes and len(given.shape) == 4 and all(type(size) is int and size > 0 for size in given.shape[1:])
+        given.dtype in dtypes
+        and len(given.shape) == 4
+        and all(type(size) is int and size > 0 for size in given.shape[1:])
     )
 
 
@@ -270,7 +297,9 @@ def _convolve(program: Program, x: str, weight_dtype: str, same: bool = False) -
             taps if size + sum(pads) >= step * (taps - 1) + 1 else 1
             for taps, size, pads, step in zip(kernel, (height, width), (padding[:2], padding[2:]), dilation)
         )
-    weight = program.constant(weight_dtype, (min(outputs, 72 // groups * groups or groups), *kernel, channels // groups))
+    weight = program.constant(
+        weight_dtype, (min(outputs, 72 // groups * groups or groups), *kernel, channels // groups)
+    )
     bits = (given.dtype, weight_dtype) == ("bit", "bit")
     pad_value = choose.choice([0, 0, 1, -1]) if bits or given.dtype == "float32" else 0
     attributes: dict[str, object] = {}
@@ -298,7 +327,11 @@ def _limit_sums(program: Program, name: str, x: str, weight: str) -> None:
     program.ranges[name] = (-bound, bound)
 
 
-WEIGHTS = {"float32": ["float32", "float32", "bit"], "bit": ["bit", "bit", "bit", "int8"], "int8": ["int8", "int8", "bit"]}
+WEIGHTS = {
+    "float32": ["float32", "float32", "bit"],
+    "bit": ["bit", "bit", "bit", "int8"],
+    "int8": ["int8", "int8", "bit"],
+}
 WEIGHTS["uint8"] = WEIGHTS["int8"]
 
 
@@ -322,7 +355,7 @@ def linear(program: Program) -> object:
 
 @step(6)
 def residual_block(program: Program) -> object:
-    """Sign, binary convolution, affine, shortcut, PReLU: as a network of bits has it, every part but the first optional."""
+    """Sign, binary convolution, affine, shortcut, PReLU as networks of bits have them; all after the first optional."""
     choose = program.choose
     x = program.need(is_image("float32"))
     channels = program.channels(x)
@@ -545,7 +578,11 @@ def _broadcasts(*shapes: tuple[dims.Dim, ...]) -> bool:
 
 @step(2)
 def embedding(program: Program) -> object:
-    found = [name for name in program.values if name in program.ranges and 0 <= program.ranges[name][0] <= program.ranges[name][1] < 50]
+    found = [
+        name
+        for name in program.values
+        if name in program.ranges and 0 <= program.ranges[name][0] <= program.ranges[name][1] < 50
+    ]
     if not found:
         raise Impossible
     index = program.choose.choice(found)
@@ -559,7 +596,10 @@ def embedding(program: Program) -> object:
 def _pool(program: Program, kind: str, x: str) -> str | None:
     choose = program.choose
     kernel = tuple(choose.choice([1, 2, 2, 3]) for _ in range(2))
-    attributes: dict[str, object] = {"kernel": kernel, "stride": tuple(choose.choice([1, 2, 2, 3, 4]) for _ in range(2))}
+    attributes: dict[str, object] = {
+        "kernel": kernel,
+        "stride": tuple(choose.choice([1, 2, 2, 3, 4]) for _ in range(2)),
+    }
     if choose.random() < 0.5:
         attributes["padding"] = tuple(choose.choice([0, 1, 2]) for _ in range(4))
     if kind == "max_pool" and choose.random() < 0.3:
@@ -697,7 +737,8 @@ def pad(program: Program) -> object:
     x = program.need(lambda given: given.dtype in ("float32", "bit"))
     given, choose = program.types[x], program.choose
     pads = [
-        [choose.choice([0, 0, 0, 1, 2]), choose.choice([0, 0, 1, 3])] if isinstance(size, int) else [0, 0] for size in given.shape
+        [choose.choice([0, 0, 0, 1, 2]), choose.choice([0, 0, 1, 3])] if isinstance(size, int) else [0, 0]
+        for size in given.shape
     ]
     value = choose.choice([1, -1]) if given.dtype == "bit" else choose.choice([0, -0.0, 0.5, -1e30])
     return program.add("pad", x, pads=pads, value=value)

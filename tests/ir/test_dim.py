@@ -34,7 +34,9 @@ def test_a_sum_has_the_sum_of_the_values_or_is_refused(a, b):
         assert dims.evaluate(total, VALUES) == dims.evaluate(a, VALUES) + dims.evaluate(b, VALUES)
 
 
-@pytest.mark.parametrize("text", ["", "*", "2*", "batch*", "-1", "0*batch", "02*batch", "2*3", "a b", "1.5", "2**batch", "é"])
+@pytest.mark.parametrize(
+    "text", ["", "*", "2*", "batch*", "-1", "0*batch", "02*batch", "2*3", "a b", "1.5", "2**batch", "é"]
+)
 def test_what_is_no_monomial_is_refused(text):
     with pytest.raises(ValueError, match="a dimension must be"):
         dims.parse(text)
@@ -48,10 +50,13 @@ def test_what_is_no_size_is_refused(value):
 
 def test_an_integer_binds_only_itself_and_a_multiple_only_multiples():
     values: dict[str, int] = {}
-    assert dims.bind(3, 3, values) and not dims.bind(3, 4, values)
+    assert dims.bind(3, 3, values)
+    assert not dims.bind(3, 4, values)
     assert not dims.bind("12*batch", 25, values)
-    assert dims.bind("12*batch", 24, values) and values == {"batch": 2}
-    assert dims.bind("batch", 2, values) and not dims.bind("batch", 3, values)
+    assert dims.bind("12*batch", 24, values)
+    assert values == {"batch": 2}
+    assert dims.bind("batch", 2, values)
+    assert not dims.bind("batch", 3, values)
 
 
 def test_broadcasting_takes_a_symbol_with_itself_and_with_one():

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,10 +31,15 @@ def correctly_rounded(name: str, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", EXACT)
 def test_results_are_within_one_ulp_of_the_correctly_rounded_value(name):
-    x = np.concatenate([sample(30011), np.linspace(-110, 95, 40001, dtype=np.float32), np.linspace(-4.5, 4.5, 40001, dtype=np.float32)])
+    x = np.concatenate(
+        [sample(30011), np.linspace(-110, 95, 40001, dtype=np.float32), np.linspace(-4.5, 4.5, 40001, dtype=np.float32)]
+    )
     x = x[~np.isnan(x)]
     y, expected = getattr(elementary, name)(x), correctly_rounded(name, x)
-    ordered = [np.where(bits < 0, -(bits & 0x7FFFFFFF), bits) for bits in (v.view(np.int32).astype(np.int64) for v in (y, expected))]
+    ordered = [
+        np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+        for bits in (v.view(np.int32).astype(np.int64) for v in (y, expected))
+    ]
     assert np.abs(ordered[0] - ordered[1]).max() <= 1
 
 
@@ -84,7 +90,7 @@ def test_a_result_does_not_depend_on_its_neighbours():
 
 
 def test_constants_are_the_float32_numbers_that_stand_beside_them_in_hexadecimal():
-    text = open(elementary.__file__).read()
+    text = Path(elementary.__file__).read_text()
     pairs = re.findall(r"F\(([-0-9.e+]+)\)  # (-?0x[0-9a-f.]+p[-+]\d+)", text)
     assert len(pairs) > 30
     for decimal, hexadecimal in pairs:

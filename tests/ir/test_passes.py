@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.graphs import graphs
 
 from onebit import ir
 from onebit.ir import Graph, TensorType, interpreter, passes
-from tests.graphs import graphs
 
 EXACT = [
     passes.fold_constants,
@@ -25,10 +25,15 @@ def kinds(graph: Graph) -> list[str]:
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal to the bit; any NaN equals any NaN."""
-    return a.dtype == b.dtype and a.shape == b.shape and (
-        np.array_equal(a, b, equal_nan=a.dtype == np.float32) and np.array_equal(np.signbit(a[a == 0]), np.signbit(b[b == 0]))
-        if a.dtype == np.float32
-        else np.array_equal(a, b)
+    return (
+        a.dtype == b.dtype
+        and a.shape == b.shape
+        and (
+            np.array_equal(a, b, equal_nan=a.dtype == np.float32)
+            and np.array_equal(np.signbit(a[a == 0]), np.signbit(b[b == 0]))
+            if a.dtype == np.float32
+            else np.array_equal(a, b)
+        )
     )
 
 
@@ -214,7 +219,10 @@ def every_sum(channels: int) -> np.ndarray:
     return np.int8([[1] * ones + [-1] * (TAPS - ones) for ones in range(TAPS + 1)])
 
 
-@given(st.lists(st.tuples(CHANNEL_SCALES, CHANNEL_SHIFTS, st.floats(-2, 2, width=32)), min_size=1, max_size=5), st.sampled_from("apcsm"))
+@given(
+    st.lists(st.tuples(CHANNEL_SCALES, CHANNEL_SHIFTS, st.floats(-2, 2, width=32)), min_size=1, max_size=5),
+    st.sampled_from("apcsm"),
+)
 @settings(max_examples=200)
 def test_thresholds_give_the_same_bit_at_every_reachable_integer(channels, chain):
     scale, shift, slope = (np.float32(column) for column in zip(*channels))

@@ -24,10 +24,11 @@ class Row:
         output: type of its result, at the batch that was asked for; None for a total.
         parameters: entries of the constants that it reads first.
         bits: bits of those constants in a packed file.
-        operations: number of operations by number system (:data:`OPERATIONS`), those that occur: multiply-accumulates on bits,
-            on 8-bit integers, on floats; other float operations (comparisons included).
+        operations: number of operations by number system (:data:`OPERATIONS`), those that occur: multiply-accumulates
+            on bits, on 8-bit integers, on floats; other float operations (comparisons included).
         memory: bytes of its result, bits packed; of a total: the largest result.
-        ace: arithmetic computation effort, the sum over multiply-accumulates of weight bits x activation bits [Zhang2022].
+        ace: arithmetic computation effort, the sum over multiply-accumulates of weight bits x activation bits
+            [Zhang2022].
     """
 
     kind: str

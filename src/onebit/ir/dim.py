@@ -1,7 +1,7 @@
 """Dimensions of a tensor: integers, or monomials of named symbols written as strings.
 
-``3``, ``"batch"``, ``"12*batch"``, ``"batch*length"``. The canonical text has the coefficient first (left out when it is
-1) and the symbols in alphabetical order; an integer is always an ``int``.
+``3``, ``"batch"``, ``"12*batch"``, ``"batch*length"``. The canonical text has the coefficient first (left out when it
+is 1) and the symbols in alphabetical order; an integer is always an ``int``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def product(dims: Iterable[Dim]) -> Dim:
         >>> product([3, "batch", 4])
         '12*batch'
     """
-    coefficient, symbols = 1, []
+    coefficient = 1
+    symbols: list[str] = []
     for dim in dims:
         if type(dim) is int:
             coefficient *= dim

@@ -18,6 +18,7 @@ from onebit.ir.types import TensorType
 FORMAT = 1
 REQUIRED = ("format", "inputs", "outputs", "nodes")
 OPTIONAL = ("states", "bits", "meta")
+LARGEST = float(np.finfo(np.float64).max)
 META = ("class_names", "mean", "std", "producer")
 
 
@@ -50,7 +51,8 @@ def _write_node(node: Node) -> list[Any]:
 def shorten(graph: Graph) -> Graph:
     """The same graph with short names and without constants that nothing reads.
 
-    Constants are ``w0, w1, ...`` and values ``v0, v1, ...`` in the order of their first use; inputs and states keep their names.
+    Constants are ``w0, w1, ...`` and values ``v0, v1, ...`` in the order of their first use; inputs and states keep
+    their names.
     """
     names = {name: name for name in (*graph.inputs, *graph.states)}
     taken = set(names)
@@ -186,10 +188,12 @@ def check_meta(meta: Any) -> None:
         else:
             _expect(
                 isinstance(value, list)
-                and all(type(number) in (int, float) and math.isfinite(number) for number in value),
+                and all(type(number) in (int, float) and abs(number) <= LARGEST for number in value),
                 f"meta {key} must be a list of finite numbers, got {value!r}",
             )
-    _expect(len(meta.get("mean", [])) == len(meta.get("std", [])), "meta mean and std must have one entry a channel each")
+    _expect(
+        len(meta.get("mean", [])) == len(meta.get("std", [])), "meta mean and std must have one entry a channel each"
+    )
     _expect(all(number > 0 for number in meta.get("std", [])), "meta std must be above 0")
 
 

@@ -1,13 +1,13 @@
 """float32 ``exp``, ``tanh`` and ``erf`` as fixed sequences of separately rounded operations.
 
-The interpreter and the engine both compute exactly these steps, in this order: additions, subtractions, multiplications,
-one division (:func:`tanh`), comparisons, and bit operations on the 32-bit pattern. Nothing is fused. Each step below is one
-IEEE-754 operation rounded to nearest even, so the result is the same bits everywhere.
+The interpreter and the engine both compute exactly these steps, in this order: additions, subtractions,
+multiplications, one division (:func:`tanh`), comparisons, and bit operations on the 32-bit pattern. Nothing is fused.
+Each step below is one IEEE-754 operation rounded to nearest even, so the result is the same bits everywhere.
 
 Every constant is an exact float32; its hexadecimal form stands beside it. Lines of the form ``p = p * r + C`` are two
 operations: the product is rounded, then the sum.
 
-Accuracy over all float32 inputs, against the correctly rounded value: 1 ulp each (``tests/ir``).
+Each result is the correctly rounded value or a neighbour of it (1 ulp; ``tests/ir`` samples all exponents).
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def exp(x: np.ndarray) -> np.ndarray:
     3. ``r = (c - n * LN2_HIGH) - n * LN2_LOW``.
     4. Horner from C7 down to C2; then ``p = p * r``, ``p = p * r``, ``p = p + r``, ``p = p + 1``.
     5. ``k = int(n)``, ``half = k >> 1`` (arithmetic shift, toward minus infinity),
-       ``y = (p * 2**half) * 2**(k - half)``. Both powers are normal numbers and the first product is exact; the second rounds once, to a denormal, to zero
-       or to infinity where it must.
+       ``y = (p * 2**half) * 2**(k - half)``. Both powers are normal numbers and the first product is exact; the second
+       rounds once, to a denormal, to zero or to infinity where it must.
     6. NaN where ``x`` is NaN.
 
     Example:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -19,7 +20,7 @@ from onebit.ir.kind import registry
 from onebit.ir.types import NAMES
 
 KEY = "onebit"
-STORAGE = {
+STORAGE: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),

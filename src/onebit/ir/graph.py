@@ -141,7 +141,8 @@ class Graph:
         """The type of every value, after checking everything.
 
         Raises:
-            ValueError: one sentence on what is wrong: which node (index, kind, module path), which argument, what is allowed.
+            ValueError: one sentence on what is wrong: which node (index, kind, module path), which argument, what is
+            allowed.
         """
         types: dict[str, TensorType] = {}
         for name, given in self.inputs.items():
@@ -205,7 +206,9 @@ class Graph:
             if value not in types:
                 raise ValueError(f"state {name!r} is replaced by {value!r}, which is defined nowhere")
             if types[value] != types[name]:
-                raise ValueError(f"state {name!r} is {types[name]} and is replaced by {value!r}, which is {types[value]}")
+                raise ValueError(
+                    f"state {name!r} is {types[name]} and is replaced by {value!r}, which is {types[value]}"
+                )
 
     # Running
 

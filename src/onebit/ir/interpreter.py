@@ -20,11 +20,14 @@ def check_array(name: str, array: np.ndarray, expected: TensorType, symbols: dic
     if not isinstance(array, np.ndarray) or array.dtype != NUMPY[expected.dtype]:
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"{name} must be a NumPy array of {NUMPY[expected.dtype]}, got {got}")
-    if array.ndim != len(expected.shape) or not all(map(dims.bind, expected.shape, array.shape, [symbols] * array.ndim)):
-        bound = ", ".join(f"{symbol} = {value}" for symbol, value in symbols.items() if symbol in dims.symbols_of(expected.shape))
-        raise ValueError(
-            f"{name} must have shape {dims.text(expected.shape)}{f' with {bound}' if bound else ''}, got {dims.text(array.shape)}"
+    if array.ndim != len(expected.shape) or not all(
+        map(dims.bind, expected.shape, array.shape, [symbols] * array.ndim)
+    ):
+        bound = ", ".join(
+            f"{symbol} = {value}" for symbol, value in symbols.items() if symbol in dims.symbols_of(expected.shape)
         )
+        given = f"{dims.text(expected.shape)}{f' with {bound}' if bound else ''}"
+        raise ValueError(f"{name} must have shape {given}, got {dims.text(array.shape)}")
     if expected.dtype == "bit" and not is_bits(array):
         raise ValueError(f"{name} must hold -1 and +1 only")
 
@@ -63,7 +66,9 @@ def evaluate(
             try:
                 result = kind.run(kind.complete(node.attributes), shape, *[values[name] for name in node.inputs])
             except ValueError as error:
-                raise ValueError(f"node {index} ({node.kind}{f', from {node.path}' if node.path else ''}): {error}") from None
+                raise ValueError(
+                    f"node {index} ({node.kind}{f', from {node.path}' if node.path else ''}): {error}"
+                ) from None
             values[node.output] = result
             for name in last.get(index, ()):
                 del values[name]

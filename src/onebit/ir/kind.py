@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from onebit.ir.types import NUMPY, TensorType, make_type
 Attributes = Mapping[str, Any]
 REQUIRED: Any = object()
 INT32 = 2**31 - 1
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ class Kind:
         name: what nodes call it.
         inputs: names of the inputs in order; a last name that ends in ``...`` stands for any number of further inputs.
         attributes: name to :class:`Attribute`.
-        infer: ``infer(attributes, *types) -> TensorType`` of the output; ``ValueError`` where the kind does not allow them.
+        infer: ``infer(attributes, *types) -> TensorType`` of the output; ``ValueError`` where the kind does not allow
+            them.
         run: ``run(attributes, shape, *arrays) -> array``: the exact result; ``shape`` is the output's, in integers.
-        cost: ``cost(attributes, output, *types)`` -> number of operations by number system: ``bit_macs``, ``int8_macs``,
-            ``float_macs``, ``float_ops``; left out where 0.
+        cost: ``cost(attributes, output, *types)`` -> number of operations by number system: ``bit_macs``,
+            ``int8_macs``, ``float_macs``, ``float_ops``; left out where 0.
         constants: names of the inputs that must be constants of the graph in a packed file.
         packed: whether a packed file may hold it.
     """
@@ -75,7 +76,9 @@ class Kind:
         """``ValueError`` unless a node of this kind can have ``count`` inputs."""
         if self.inputs[-1].endswith("..."):
             if count < len(self.inputs) - 1:
-                raise ValueError(f"needs at least {len(self.inputs) - 1} inputs ({', '.join(self.inputs)}), got {count}")
+                raise ValueError(
+                    f"needs at least {len(self.inputs) - 1} inputs ({', '.join(self.inputs)}), got {count}"
+                )
         elif count != len(self.inputs):
             raise ValueError(f"needs {len(self.inputs)} inputs ({', '.join(self.inputs)}), got {count}")
 
@@ -99,7 +102,9 @@ class Kind:
 
     def given(self, attributes: Attributes) -> dict[str, Any]:
         """The attributes in their normal form, without those that equal their default: what a file holds."""
-        return {name: value for name, value in self.complete(attributes).items() if value != self.attributes[name].default}
+        return {
+            name: value for name, value in self.complete(attributes).items() if value != self.attributes[name].default
+        }
 
 
 registry: Registry[Kind] = Registry("kind")
@@ -132,10 +137,11 @@ def optional_integer(low: int, high: int = INT32) -> Callable[[Any], int | None]
 
 def real(value: Any) -> float:
     """A finite number, rounded to float32."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
-        raise ValueError(f"must be a finite number, got {value!r}")
-    if abs(value) > float(np.finfo(np.float32).max):
-        raise ValueError(f"must be a float32 number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ValueError(f"must be a number, got {value!r}")
+    magnitude: Any = abs(value)
+    if not magnitude <= LARGEST:
+        raise ValueError(f"must be a finite float32 number, got {str(value)[:40]}")
     return float(np.float32(value))
 
 
@@ -201,7 +207,7 @@ def expect(name: str, given: TensorType, dtypes: Sequence[str], rank: int | None
 
 
 def expect_channels(x: TensorType, *vectors: tuple[str, TensorType], scalar: bool = False) -> None:
-    """``ValueError`` unless every vector has shape ``(C)`` for the last axis C of ``x``, or ``(1)`` where ``scalar`` allows."""
+    """``ValueError`` unless each vector has the shape ``(C)`` of the last axis of ``x``, or ``(1)`` with ``scalar``."""
     if not x.shape:
         raise ValueError("x must have a last axis of channels, got a scalar")
     for name, vector in vectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from onebit.ir import dim as dims
 from onebit.ir.dim import Dim
 
 #: dtype of the graph -> what the interpreter holds. A bit is an int8 of -1 or +1.
-NUMPY = {
+NUMPY: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "int8": np.dtype(np.int8),
     "uint8": np.dtype(np.uint8),
@@ -50,12 +50,12 @@ def make_type(dtype: object, shape: object) -> TensorType:
     return TensorType(dtype, tuple(map(dims.canonical, shape)))
 
 
-def maximum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def maximum(a: np.ndarray, b: np.ndarray | np.float32) -> np.ndarray:
     """``a if (a > b or isnan(a)) else b``, elementwise."""
     return np.where((a > b) | (a != a), a, b)
 
 
-def minimum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def minimum(a: np.ndarray, b: np.ndarray | np.float32) -> np.ndarray:
     """``a if (a < b or isnan(a)) else b``, elementwise."""
     return np.where((a < b) | (a != a), a, b)
 

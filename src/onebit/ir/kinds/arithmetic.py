@@ -34,13 +34,14 @@ def _two(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[.
     return run
 
 
-for _name, _function in {
+TWO_OPERANDS: dict[str, Callable[..., np.ndarray]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
     "max": maximum,
     "min": minimum,
-}.items():
+}
+for _name, _function in TWO_OPERANDS.items():
     register(Kind(_name, ("a", "b"), {}, _infer_two(NUMBERS), _two(_function)))
 register(Kind("div", ("a", "b"), {}, _infer_two(("float32",)), _two(np.divide)))
 
@@ -70,7 +71,7 @@ def _one(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarr
     return run
 
 
-for _name, _single in {
+ONE_OPERAND: dict[str, Callable[..., np.ndarray]] = {
     "neg": np.negative,
     "abs": np.abs,
     "sqrt": np.sqrt,
@@ -79,8 +80,9 @@ for _name, _single in {
     "erf": elementary.erf,
     "sigmoid": sigmoid,
     "relu": relu,
-}.items():
-    register(Kind(_name, ("x",), {}, _infer_one, _one(_single)))
+}
+for _name, _function in ONE_OPERAND.items():
+    register(Kind(_name, ("x",), {}, _infer_one, _one(_function)))
 
 
 def _infer_clip(attributes: Attributes, x: TensorType) -> TensorType:
@@ -120,9 +122,7 @@ def _affine_cost(attributes: Attributes, output: TensorType, *inputs: TensorType
 
 
 register(
-    Kind(
-        "affine", ("x", "scale", "shift"), {}, _infer_affine, _run_affine, _affine_cost, constants=("scale", "shift")
-    )
+    Kind("affine", ("x", "scale", "shift"), {}, _infer_affine, _run_affine, _affine_cost, constants=("scale", "shift"))
 )
 
 

@@ -1,7 +1,7 @@
 """Multiply-accumulate kinds: conv, linear, matmul.
 
-Integers are exact in any order, so they go through BLAS as floats that hold every partial sum exactly; floats are accumulated
-in the order of k, one rounded multiplication and one rounded addition each.
+Integers are exact in any order, so they go through BLAS as floats that hold every partial sum exactly; floats are
+accumulated in the order of k, one rounded multiplication and one rounded addition each.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _run_conv(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray, wei
 
 
 def _float_sums(taps: list[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
-    """For each tap and channel, in order: ``acc = acc + x * w``, both rounded; x (..., G, I), w (G, I, O) -> (..., G, O)."""
+    """For each tap and channel: ``acc = acc + x * w``, both rounded; x (..., G, I), w (G, I, O) -> (..., G, O)."""
     acc, product = np.zeros(shape, np.float32), np.empty(shape, np.float32)
     for x, weight in taps:
         rows = np.ascontiguousarray(weight.transpose(1, 0, 2), dtype=np.float32)

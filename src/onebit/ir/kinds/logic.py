@@ -81,7 +81,4 @@ def _run_embedding(attributes: Attributes, shape: tuple[int, ...], weight: np.nd
     return weight[index]
 
 
-register(
-    Kind("embedding", ("weight", "index"), {}, _infer_embedding, _run_embedding, no_cost, constants=("weight",))
-)
-
+register(Kind("embedding", ("weight", "index"), {}, _infer_embedding, _run_embedding, no_cost, constants=("weight",)))

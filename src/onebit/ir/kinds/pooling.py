@@ -65,7 +65,9 @@ def _check_sizes(attributes: Attributes, x: np.ndarray) -> None:
         _infer_pool(attributes, TensorType("float32", x.shape))
 
 
-def _taps(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+def _taps(
+    attributes: Attributes, shape: tuple[int, ...], x: np.ndarray
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """For each tap, row-major: the windows (rows, columns) whose tap lies in the map, and what they read there."""
     _, height, width, _ = shape
     top, _, left, _ = attributes["padding"]

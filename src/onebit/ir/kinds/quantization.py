@@ -42,16 +42,14 @@ def _run_threshold(
     return np.where(np.where(sense > 0, x >= limit, x <= limit), PLUS, MINUS)
 
 
-register(
-    Kind("threshold", ("x", "limit", "sense"), {}, _infer_threshold, _run_threshold, constants=("limit", "sense"))
-)
+register(Kind("threshold", ("x", "limit", "sense"), {}, _infer_threshold, _run_threshold, constants=("limit", "sense")))
 
 
 def _infer_quantize(attributes: Attributes, x: TensorType, scale: TensorType) -> TensorType:
     expect("x", x, ("float32",))
     expect("scale", scale, ("float32",))
     expect_channels(x, ("scale", scale), scalar=True)
-    low, high, limits = attributes["low"], attributes["high"], np.iinfo(attributes["dtype"])
+    low, high, limits = attributes["low"], attributes["high"], np.iinfo(NUMPY[attributes["dtype"]])
     if not limits.min <= low <= attributes["zero_point"] <= high <= limits.max:
         raise ValueError(
             f"low <= zero_point <= high must hold within {limits.min}..{limits.max} ({attributes['dtype']}), "

@@ -14,7 +14,8 @@ PARTIALS = 16
 
 
 def _fold(x: np.ndarray, operation: Callable[[np.ndarray, np.ndarray], np.ndarray], start: float) -> np.ndarray:
-    """Element i into partial ``i % 16``, ascending; then p[i] with p[i + 8], +4, +2, +1. The last axis is kept as size 1.
+    """Element i into partial ``i % 16``, ascending; then p[i] with p[i + 8], +4, +2, +1. The last axis stays,
+    of size 1.
 
     The last block is filled up with ``start``, which changes nothing: no partial sum is ever -0.0.
     """

@@ -47,9 +47,7 @@ def _run_transpose(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray
     return np.ascontiguousarray(x.transpose(attributes["perm"])).reshape(shape)
 
 
-register(
-    Kind("transpose", ("x",), {"perm": Attribute(integers(None, 0))}, _infer_transpose, _run_transpose, no_cost)
-)
+register(Kind("transpose", ("x",), {"perm": Attribute(integers(None, 0))}, _infer_transpose, _run_transpose, no_cost))
 
 
 def _check_axis(axis: int, x: TensorType) -> None:
@@ -92,7 +90,9 @@ def _infer_slice(attributes: Attributes, x: TensorType) -> TensorType:
     if not isinstance(size, int):
         coefficient, symbols = dims.parse(size)
         if start or stop is not None or coefficient % step:
-            raise ValueError(f"axis {axis} of {x} is symbolic: only the whole of it can be taken, with a step that divides it")
+            raise ValueError(
+                f"axis {axis} of {x} is symbolic: only the whole of it can be taken, with a step that divides it"
+            )
         return TensorType(x.dtype, (*x.shape[:axis], dims.write(coefficient // step, symbols), *x.shape[axis + 1 :]))
     stop = size if stop is None else stop
     if not start <= stop <= size:
@@ -146,9 +146,7 @@ def _run_pad(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> n
     return result
 
 
-register(
-    Kind("pad", ("x",), {"pads": Attribute(pairs), "value": Attribute(real)}, _infer_pad, _run_pad, no_cost)
-)
+register(Kind("pad", ("x",), {"pads": Attribute(pairs), "value": Attribute(real)}, _infer_pad, _run_pad, no_cost))
 
 
 def _infer_broadcast_to(attributes: Attributes, x: TensorType) -> TensorType:

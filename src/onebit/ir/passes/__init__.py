@@ -1,7 +1,7 @@
 """Passes: functions ``Graph -> Graph`` that keep what the graph computes and make it smaller or faster.
 
-Exactness is defined on the graph after its passes: :func:`fold_batch_norm` and :func:`permute_linear` change the last bits
-of floats, the others change nothing (a sign taken before a max-pool differs where a NaN is in the window).
+Exactness is defined on the graph after its passes: :func:`fold_batch_norm` and :func:`permute_linear` change the last
+bits of floats, the others change nothing (a sign taken before a max-pool differs where a NaN is in the window).
 """
 
 from __future__ import annotations

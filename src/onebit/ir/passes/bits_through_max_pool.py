@@ -12,11 +12,11 @@ from onebit.ir.types import TensorType
 
 
 def bits_through_max_pool(graph: Graph) -> Graph:
-    """``sign(max_pool(x))`` becomes ``max_pool(sign(x))``, also where nondecreasing functions stand between pool and sign.
+    """``sign(max_pool(x))`` becomes ``max_pool(sign(x))``, also with nondecreasing functions between pool and sign.
 
-    Those are: ``affine`` and ``prelu`` with every scale and slope above 0, ``mul`` and ``div`` by positive constants per channel,
-    ``add`` and ``sub`` of a constant per channel, ``relu``, ``clip``. Where no value is NaN the result is the same to the
-    bit: a rounded nondecreasing function takes the maximum to the maximum.
+    Those are: ``affine`` and ``prelu`` with every scale and slope above 0, ``mul`` and ``div`` by positive constants
+    per channel, ``add`` and ``sub`` of a constant per channel, ``relu``, ``clip``. Where no value is NaN the result is
+    the same to the bit: a rounded nondecreasing function takes the maximum to the maximum.
     """
     while (result := _once(graph)) is not graph:
         graph = result
@@ -33,7 +33,11 @@ def _once(graph: Graph) -> Graph:
             continue
         between: list[Node] = []
         name = node.inputs[0]
-        while name in once and name in producers and (position := _nondecreasing(graph, producers[name], types)) is not None:
+        while (
+            name in once
+            and name in producers
+            and (position := _nondecreasing(graph, producers[name], types)) is not None
+        ):
             between.insert(0, producers[name])
             name = producers[name].inputs[position]
         if name in once and name in producers and producers[name].kind == "max_pool":

@@ -25,11 +25,11 @@ class Link:
 def fold_batch_norm(graph: Graph) -> Graph:
     """The graph with one ``affine`` in place of every batch normalisation and of every chain of per-channel functions.
 
-    ``batch_norm`` is ``affine`` with ``scale = weight / sqrt(var + eps)`` and ``shift = bias - mean * scale``. A chain of
+    ``batch_norm`` is ``affine`` with ``scale = weight / sqrt(var + eps)``, ``shift = bias - mean * scale``. A chain of
     ``batch_norm``, ``affine``, ``cast`` from int32, ``neg``, and ``mul``, ``div``, ``add``, ``sub`` with constants per
-    channel becomes one ``affine`` where it has two nodes or more. All is composed in float64 and rounded once, so floats may
-    change in their last bits. An ``affine`` on a float ``conv`` or ``linear`` with float weights then scales the
-    weights, and only its shift stays, as an ``add``.
+    channel becomes one ``affine`` where it has two nodes or more. All is composed in float64 and rounded once, so
+    floats may change in their last bits. An ``affine`` on a float ``conv`` or ``linear`` with float weights then
+    scales the weights, and only its shift stays, as an ``add``.
     """
     return _into_weights(_chains(graph))
 

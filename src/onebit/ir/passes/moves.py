@@ -14,7 +14,7 @@ MOVES = ("reshape", "transpose", "slice", "broadcast_to")
 
 
 def sign_before_moves(graph: Graph) -> Graph:
-    """``sign(move(x))`` becomes ``move(sign(x))`` for ``reshape``, ``transpose``, ``slice``, ``broadcast_to``; exact."""
+    """``sign(move(x))`` becomes ``move(sign(x))`` for reshape, transpose, slice and broadcast_to; exact."""
     once = read_once(graph)
     producers = graph.producers()
     names = Names(graph)
@@ -41,10 +41,11 @@ def sign_before_moves(graph: Graph) -> Graph:
 
 
 def permute_linear(graph: Graph) -> Graph:
-    """``linear(reshape(transpose(x)), weight)`` becomes ``linear(reshape(x), permuted weight)``: the columns move, once.
+    """``linear(reshape(transpose(x)), weight)`` becomes ``linear(reshape(x), permuted weight)``: the columns move,
+    once.
 
-    The reshape must flatten every axis but the first, which the transpose leaves where it is. Float sums are then added up
-    in the order in which ``x`` lies.
+    The reshape must flatten every axis but the first, which the transpose leaves where it is. Float sums are then
+    added up in the order in which ``x`` lies.
     """
     types = graph.types()
     once = read_once(graph)

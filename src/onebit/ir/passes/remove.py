@@ -14,8 +14,8 @@ def remove_identities(graph: Graph) -> Graph:
     """The graph without nodes that do nothing.
 
     Transposes that follow each other become one; a transpose that moves no data becomes a reshape; reshapes that follow
-    each other become one; what gives its input back (a transpose, reshape, cast, slice, pad or broadcast to the same) is
-    taken out, and so is a node that repeats an earlier one.
+    each other become one; what gives its input back (a transpose, reshape, cast, slice, pad or broadcast to the same)
+    is taken out, and so is a node that repeats an earlier one.
     """
     while (result := _once(graph)).nodes != graph.nodes:
         graph = result

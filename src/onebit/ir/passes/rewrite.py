@@ -13,8 +13,10 @@ from onebit.ir.types import TensorType
 
 #: Kinds that work on each element of one value, or on two with broadcasting.
 POINTWISE = frozenset(
-    ["affine", "prelu", "sign", "quantize", "cast", "add", "sub", "mul", "div", "max", "min"]
-    + ["neg", "abs", "sqrt", "exp", "tanh", "erf", "sigmoid", "relu", "clip"]
+    (
+        *("affine", "prelu", "sign", "quantize", "cast", "add", "sub", "mul", "div", "max", "min"),
+        *("neg", "abs", "sqrt", "exp", "tanh", "erf", "sigmoid", "relu", "clip"),
+    )
 )
 
 
@@ -65,7 +67,11 @@ def channel_vector(graph: Graph, name: str, x: TensorType) -> np.ndarray | None:
         return None
     array = graph.tensors[name]
     channels = x.shape[-1]
-    if array.ndim > len(x.shape) or array.size != (array.shape[-1] if array.ndim else 1) or array.size not in (1, channels):
+    if (
+        array.ndim > len(x.shape)
+        or array.size != (array.shape[-1] if array.ndim else 1)
+        or array.size not in (1, channels)
+    ):
         return None
     return np.broadcast_to(array.reshape(-1), (channels,))
 

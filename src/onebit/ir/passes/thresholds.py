@@ -17,11 +17,11 @@ INT32_LOW, INT32_HIGH = -(2**31), 2**31 - 1
 def thresholds(graph: Graph) -> Graph:
     """``sign(f(x))`` of an int32 ``x`` becomes ``threshold(x)`` where the sign changes once at most.
 
-    ``f`` is any chain of pointwise functions with constants per channel (affine, PReLU, clip, ...) whose intermediate results
-    nothing else reads. The chain is run, as the graph defines it, at every integer that ``x`` can be (from the weights of the
-    convolution that makes it); so the bits are the same at each of them, also for zero, negative and huge scales. Where
-    there are too many integers to try, a chain of monotone functions is searched by bisection. Where the sign changes
-    more than once in some channel, the float path stays.
+    ``f`` is any chain of pointwise functions with constants per channel (affine, PReLU, clip, ...) whose intermediate
+    results nothing else reads. The chain is run, as the graph defines it, at every integer that ``x`` can be (from the
+    weights of the convolution that makes it); so the bits are the same at each of them, also for zero, negative and
+    huge scales. Where there are too many integers to try, a chain of monotone functions is searched by bisection.
+    Where the sign changes more than once in some channel, the float path stays.
     """
     types = graph.types()
     once = read_once(graph)
@@ -92,9 +92,7 @@ def _limits(
     return None
 
 
-def _constants(
-    graph: Graph, chain: list[Node], types: dict[str, TensorType]
-) -> list[tuple[int, list[np.ndarray]]]:
+def _constants(graph: Graph, chain: list[Node], types: dict[str, TensorType]) -> list[tuple[int, list[np.ndarray]]]:
     """For each node of the chain: where the value stands among its inputs, and its constants per channel."""
     found = []
     for node in chain:
