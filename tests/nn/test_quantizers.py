@@ -123,7 +123,7 @@ def test_an_unknown_name_is_an_error_with_a_suggestion(build):
 def test_a_factory_and_none_are_accepted_and_rubbish_is_not():
     assert isinstance(build_weight(BinaryWeight), BinaryWeight)
     assert build_weight(None) is None
-    with pytest.raises(TypeError, match="weight_quantizer must be a name, a Quantizer, a factory of one or None, got 3"):
+    with pytest.raises(TypeError, match=r"weight_quantizer must be a name, a Quantizer, a factory .* got 3"):
         build_weight(3)
 
 
@@ -355,6 +355,13 @@ def test_a_centred_shift_starts_from_the_first_training_batch_only():
     assert (codes == -1).any()
     quantizer(x + 5)
     assert torch.allclose(quantizer.shift, -x.mean((0, 2, 3)))
+
+
+def test_an_empty_batch_starts_nothing():
+    quantizer = activation_quantizer("centred", 3)
+    quantizer(torch.zeros(0, 3, 4, 4))
+    assert quantizer.shift.tolist() == [-0.5] * 3
+    assert not quantizer.initialized
 
 
 def test_a_non_negative_input_is_all_plus_one_without_a_centred_shift():

@@ -48,7 +48,13 @@ class _Conv(Quantized):
         padding = [side for dim in reversed(range(self.spatial)) for side in pairs[2 * dim : 2 * dim + 2]]
         product = torch.ops.onebit.conv if torch.compiler.is_exporting() else conv_sums
         return product(
-            x, weight, list(self.stride), padding, list(self.dilation), self.groups, self.pad_value  # type: ignore[arg-type]
+            x,
+            weight,
+            list(self.stride),
+            padding,
+            list(self.dilation),
+            self.groups,
+            self.pad_value,  # type: ignore[arg-type]
         )
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ QuantizerLike = str | Quantizer | Callable[[], Quantizer] | None
 Layer = TypeVar("Layer", bound="Quantized")
 
 _PARTS = ("weight_quantizer", "input_quantizer", "output")
+_INJECTED = ("__getstate__", "__deepcopy__")
 
 
 class Quantized(nn.Module):
@@ -196,5 +197,5 @@ def _parametrized_class(cls: type[Layer], module: nn.Module) -> type[Layer]:
     if not nn.utils.parametrize.is_parametrized(module):
         return cls
     injected = vars(type(module)).items()
-    kept = {name: value for name, value in injected if not name.startswith("__") or name == "__getstate__"}
+    kept = {name: value for name, value in injected if not name.startswith("__") or name in _INJECTED}
     return type(f"Parametrized{cls.__name__}", (cls,), kept)

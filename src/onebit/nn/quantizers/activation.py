@@ -42,7 +42,7 @@ class PerSampleStdNorm(nn.Module):
         self.eps = float(check_positive("eps", eps))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x[0:1].numel() == 1:
+        if not self.training or x.numel() <= x.shape[0]:
             return x
         return x / torch.sqrt(x.var(tuple(range(1, x.dim())), keepdim=True) + self.eps)
 
@@ -126,7 +126,7 @@ class BinaryActivation(Quantizer):
         return self.shift
 
     def encode(self, x: Tensor) -> Encoded:
-        if self.shift_kind == "centred" and self.training and not torch.compiler.is_exporting():
+        if self.shift_kind == "centred" and self.training and x.numel() and not torch.compiler.is_exporting():
             self._start(x)
         z = x if self.norm is None else self.norm(x)
         if self.shift_kind != "none":
