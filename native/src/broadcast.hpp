@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "tensor.hpp"
 
@@ -15,11 +16,12 @@ struct Walk {
     std::size_t rank = 0;
 
     // Strides in elements, 0 along axes that repeat.
-    Walk(const Shape& out, const std::array<const Shape*, N>& operands) : rank(out.empty() ? 1 : out.size()) {
+    Walk(std::span<const std::int64_t> out, const std::array<std::span<const std::int64_t>, N>& operands)
+        : rank(out.empty() ? 1 : out.size()) {
         sizes[0] = 1;
         for (std::size_t i = 0; i < out.size(); ++i) sizes[i] = out[i];
         for (std::size_t k = 0; k < N; ++k) {
-            const Shape& shape = *operands[k];
+            const auto shape = operands[k];
             std::int64_t stride = 1;
             for (std::size_t i = shape.size(); i-- > 0;) {
                 strides[k][rank - shape.size() + i] = shape[i] == 1 ? 0 : stride;

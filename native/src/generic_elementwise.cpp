@@ -31,7 +31,7 @@ template <class T, class R, class Function>
 void binary(const Call& call, const Function& function) {
     const T *a = call.in[0].as<const T>(), *b = call.in[1].as<const T>();
     R* out = call.out.as<R>();
-    Walk<2>(*call.out.shape, {call.in[0].shape, call.in[1].shape})
+    Walk<2>(*call.out.shape, {*call.in[0].shape, *call.in[1].shape})
         .run([&](std::int64_t at, const auto& offsets, std::int64_t n, const auto& steps) {
             const T *x = a + offsets[0], *y = b + offsets[1];
             for (std::int64_t i = 0; i < n; ++i) out[at + i] = function(x[i * steps[0]], y[i * steps[1]]);
@@ -118,7 +118,7 @@ void where(const Call& call) {
         const bool* condition = call.in[0].as<const bool>();
         const T *a = call.in[1].as<const T>(), *b = call.in[2].as<const T>();
         T* out = call.out.as<T>();
-        Walk<3>(*call.out.shape, {call.in[0].shape, call.in[1].shape, call.in[2].shape})
+        Walk<3>(*call.out.shape, {*call.in[0].shape, *call.in[1].shape, *call.in[2].shape})
             .run([&](std::int64_t at, const auto& offsets, std::int64_t n, const auto& steps) {
                 for (std::int64_t i = 0; i < n; ++i)
                     out[at + i] = condition[offsets[0] + i * steps[0]] ? a[offsets[1] + i * steps[1]] : b[offsets[2] + i * steps[2]];
@@ -131,7 +131,7 @@ void broadcast_to(const Call& call) {
         using T = decltype(zero);
         const T* x = call.in[0].as<const T>();
         T* out = call.out.as<T>();
-        Walk<1>(*call.out.shape, {call.in[0].shape}).run([&](std::int64_t at, const auto& offsets, std::int64_t n, const auto& steps) {
+        Walk<1>(*call.out.shape, {*call.in[0].shape}).run([&](std::int64_t at, const auto& offsets, std::int64_t n, const auto& steps) {
             for (std::int64_t i = 0; i < n; ++i) out[at + i] = x[offsets[0] + i * steps[0]];
         });
     });

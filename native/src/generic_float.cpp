@@ -17,10 +17,10 @@ void matmul(const Call& call) {
     const Shape &a = *call.in[0].shape, &b = *call.in[1].shape, &out = *call.out.shape;
     const std::int64_t rows = a[a.size() - 2], inner = a.back(), columns = b.back();
     // the leading axes broadcast as a tensor of matrices
-    const Shape lead(out.begin(), out.end() - 2), lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
+    const auto leading = [](const Shape& shape) { return std::span(shape).first(shape.size() - 2); };
     const float *x = call.in[0].as<const float>(), *y = call.in[1].as<const float>();
     float* z = call.out.as<float>();
-    Walk<2>(lead, {&lead_a, &lead_b}).run([&](std::int64_t at, const auto& offsets, std::int64_t n, const auto& steps) {
+    Walk<2>(leading(out), {leading(a), leading(b)}).run([&](std::int64_t at, const auto& offsets, std::int64_t n, const auto& steps) {
         call.threads.divide(n * rows, n * rows * inner * columns, [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t item = begin; item < end; ++item) {
                 const std::int64_t i = item / rows, r = item % rows;

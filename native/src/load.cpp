@@ -1,6 +1,5 @@
 // From the bytes of a packed file to a checked graph, and from input shapes to the shape of every value.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -242,7 +241,6 @@ private:
             const auto outputs = list_of(parts[2], "outputs");
             if (outputs.size() != 1) fail("has one output, got ", outputs.size());
             Type type = infer(rule, inference(result));
-            check_scales(result);
             result.outputs.push_back(define(text_of(outputs[0], "the name of an output"), std::move(type)));
             graph_.nodes.push_back(std::move(result));
         });
@@ -257,18 +255,6 @@ private:
             of.constants.push_back(fixed ? &graph_.constants[static_cast<std::size_t>(value.constant)] : nullptr);
         }
         return of;
-    }
-
-    // Division by a scale must be defined, and keep the order of numbers.
-    void check_scales(const Node& node) const {
-        if (node.kind != "quantize") return;
-        const Value& value = graph_.values[static_cast<std::size_t>(node.inputs[1])];
-        const Constant& scale = graph_.constants[static_cast<std::size_t>(value.constant)];
-        for (std::size_t i = 0; i < scale.bytes / sizeof(float); ++i) {
-            float s = 0;
-            std::memcpy(&s, scale.data + i * sizeof s, sizeof s);
-            if (!std::isfinite(s) || s <= 0) fail("scale must be finite and above 0, entry ", i, " is ", static_cast<double>(s));
-        }
     }
 
     void read_outputs() {

@@ -2,12 +2,13 @@
 
 Every 3x3 convolution of bits in a ResNet-18 at batch 1 is timed in the two forms in which networks of bits use it:
 
-- ``float``: bits in, float32 for the shortcut and bits for the next layer out: convolution, affine, sum with the shortcut, sign;
+- ``float``: bits in, float32 for the shortcut and bits for the next layer out: convolution, affine, sum with the shortcut,
+  sign;
 - ``bits``: bits in, bits out: convolution, integer threshold.
 
 A run is a chain of four such layers with weights of their own (as much weight as such a network holds at once), so what it
-costs to enter and leave the network is divided by four; the peer runs a chain of four float32 convolutions of the same shape and
-nothing else, graph optimisations on.
+costs to enter and leave the network is divided by four; the peer runs a chain of four float32 convolutions of the same
+shape and nothing else, graph optimisations on.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ class Layer:
     threads: int
 
     @property
+    def shape(self) -> str:
+        """Height, width and channels, as text."""
+        return f"{self.size}x{self.size}x{self.channels}"
+
+    @property
     def ratio(self) -> float:
         """How many times as fast as the peer, by medians."""
         return self.peer.median / self.engine.median
@@ -89,14 +95,15 @@ class Bench:
             f"{'GMAC/s':>9}{'ORT':>7}{'of ceiling':>12}{'times':>7}",
         ]
         for row in self.layers:
-            rate = row.macs / row.engine.median
+            rate, peer_rate = row.macs / row.engine.median, row.macs / row.peer.median
+            share = rate / row.ceiling / row.threads
             lines.append(
-                f"{f'{row.size}x{row.size}x{row.channels}':<14}{row.form:<8}{row.engine.median * 1e6:>10.1f}"
+                f"{row.shape:<14}{row.form:<8}{row.engine.median * 1e6:>10.1f}"
                 f"{row.engine.minimum * 1e6:>9.1f}{row.peer.median * 1e6:>10.1f}{row.peer.minimum * 1e6:>9.1f}"
-                f"{rate / 1e9:>9.0f}{row.macs / row.peer.median / 1e9:>7.0f}{rate / row.ceiling / row.threads:>11.0%} {row.ratio:>7.1f}"
+                f"{rate / 1e9:>9.0f}{peer_rate / 1e9:>7.0f}{share:>11.0%} {row.ratio:>7.1f}"
             )
         slowest = min(self.layers, key=lambda row: row.ratio)
-        lines += ["", f"least: {slowest.ratio:.1f} times ONNX Runtime float32 ({slowest.size}x{slowest.size}x{slowest.channels})"]
+        lines += ["", f"least: {slowest.ratio:.1f} times ONNX Runtime float32 ({slowest.shape})"]
         return "\n".join(lines)
 
 
@@ -123,7 +130,7 @@ def latency(calls: dict[str, Callable[[], object]], repeats: int, warmup: int = 
 def binary_chain(size: int, channels: int, form: str, depth: int = DEPTH, seed: int = 0) -> ir.Graph:
     """``depth`` binary 3x3 convolutions, zero padding: input float32 ``(1, size, size, channels)``.
 
-    ``float``: the output is float32 of the same shape. ``bits``: bits, pooled over the whole map (a shape cheap to hand out).
+    ``float``: the output is float32 of the same shape. ``bits``: bits, pooled over the whole map (cheap to hand out).
     """
     rng = np.random.default_rng(seed)
     graph = ir.Graph({"x": ir.TensorType("float32", (1, size, size, channels))})
@@ -159,9 +166,10 @@ def float_chain(size: int, channels: int, depth: int = DEPTH, seed: int = 0, thr
     for i in range(depth):
         weight = rng.standard_normal((channels, channels, KERNEL, KERNEL)).astype(np.float32) / np.float32(channels)
         weights.append(onnx.numpy_helper.from_array(weight, f"w{i}"))
-        nodes.append(onnx.helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"], kernel_shape=[KERNEL] * 2, pads=list(PAD)))
-    ends = [value(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{depth}")]
-    graph = onnx.helper.make_graph(nodes, "convolutions", ends[:1], ends[1:], weights)
+        ends = [f"x{i}", f"w{i}"], [f"x{i + 1}"]
+        nodes.append(onnx.helper.make_node("Conv", *ends, kernel_shape=[KERNEL] * 2, pads=list(PAD)))
+    first, last = (value(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{depth}"))
+    graph = onnx.helper.make_graph(nodes, "convolutions", [first], [last], weights)
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -201,11 +209,10 @@ def layers(
                 ENGINE: lambda model=model, x=x, out=out: model.run(x, out=out),  # type: ignore[misc]
                 PEER: float_chain(size, channels, threads=threads),
             }
-            times = {
-                name: Timing(found.median / DEPTH, found.minimum / DEPTH, repeats) for name, found in latency(calls, repeats).items()
-            }
+            found = latency(calls, repeats)
+            times = (Timing(found[name].median / DEPTH, found[name].minimum / DEPTH, repeats) for name in (ENGINE, PEER))
             macs = size * size * channels * channels * KERNEL * KERNEL
-            rows.append(Layer(size, channels, form, times[ENGINE], times[PEER], macs, ceiling, model.isa, model.threads))
+            rows.append(Layer(size, channels, form, *times, macs, ceiling, model.isa, model.threads))
     return rows
 
 

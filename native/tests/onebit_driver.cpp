@@ -1,0 +1,178 @@
+// Runs packed files on every instruction set and with 1, 2 and 3 threads, and says where anything differs from the portable
+// kernel on one thread, or where a second run of a shape allocates memory. Built with sanitizers by `make sanitize`.
+//
+//     onebit_driver FILE...
+//
+// Exit status 0: all the same. Inputs are made from a fixed seed; every symbol is 1 in a first run, then 2, then 0.
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "model.hpp"
+
+namespace {
+
+std::atomic<std::size_t> allocations{0};
+
+void* counted(std::size_t bytes) {
+    ++allocations;
+    if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
+    throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes); }
+void* operator new[](std::size_t bytes) { return counted(bytes); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+namespace {
+
+using namespace onebit;
+
+struct Random {
+    std::uint64_t state = 0x9e3779b97f4a7c15u;
+    std::uint32_t operator()() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return static_cast<std::uint32_t>(state >> 32);
+    }
+};
+
+// A value of any kind, special ones among the floats; integers that are good as indices.
+void fill(Random& random, DType dtype, std::byte* data, std::int64_t count) {
+    constexpr float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -3e38f, 0.5f};
+    for (std::int64_t i = 0; i < count; ++i) {
+        const std::uint32_t word = random();
+        switch (dtype) {
+            case DType::f32:
+                reinterpret_cast<float*>(data)[i] =
+                    word % 16 == 0 ? special[word / 16 % 8] : static_cast<float>(static_cast<std::int32_t>(word)) / 1e9f;
+                break;
+            case DType::i32: reinterpret_cast<std::int32_t*>(data)[i] = static_cast<std::int32_t>(word % 10); break;
+            case DType::i64: reinterpret_cast<std::int64_t*>(data)[i] = word % 10; break;
+            case DType::boolean: data[i] = std::byte{static_cast<unsigned char>(word & 1)}; break;
+            case DType::bit: reinterpret_cast<std::int8_t*>(data)[i] = word & 1 ? 1 : -1; break;
+            default: data[i] = std::byte{static_cast<unsigned char>(word)}; break;
+        }
+    }
+}
+
+bool same(DType dtype, const std::byte* a, const std::byte* b, std::size_t bytes) {
+    if (dtype != DType::f32) return bytes == 0 || std::memcmp(a, b, bytes) == 0;
+    const auto *x = reinterpret_cast<const float*>(a), *y = reinterpret_cast<const float*>(b);
+    for (std::size_t i = 0; i < bytes / 4; ++i)
+        if (std::bit_cast<std::uint32_t>(x[i]) != std::bit_cast<std::uint32_t>(y[i]) && !(std::isnan(x[i]) && std::isnan(y[i])))
+            return false;
+    return true;
+}
+
+struct Arrays {
+    std::vector<Shape> shapes;
+    std::vector<DType> dtypes;
+    std::vector<std::size_t> bytes;
+    std::vector<Buffer> buffers;
+
+    void add(DType dtype, const Shape& shape) {
+        shapes.push_back(shape);
+        dtypes.push_back(dtype);
+        bytes.push_back(static_cast<std::size_t>(element_count(shape)) * element_bytes(dtype));
+        buffers.push_back(allocate(bytes.back()));
+    }
+    std::vector<void*> pointers() const {
+        std::vector<void*> result;
+        for (const Buffer& buffer : buffers) result.push_back(buffer.get());
+        return result;
+    }
+};
+
+Arrays outputs_of(Model& model, const std::vector<Shape>& shapes) {
+    Arrays outputs;
+    const auto found = model.output_shapes(shapes);
+    for (std::size_t i = 0; i < found.size(); ++i)
+        outputs.add(model.graph().values[static_cast<std::size_t>(model.graph().outputs[i])].type.dtype, found[i]);
+    return outputs;
+}
+
+// Number of complaints about one file, with every symbol set to `size`.
+int check(const char* path, std::span<const std::byte> file, std::int64_t size) {
+    int wrong = 0;
+    Model oracle(load_graph(file), 1, "portable", std::nullopt);
+    const Graph& graph = oracle.graph();
+    Arrays inputs;
+    Random random;
+    const Binding binding(graph.symbols.size(), size);
+    for (const int input : graph.inputs) {
+        const Type& type = graph.values[static_cast<std::size_t>(input)].type;
+        Shape shape;
+        for (const Dim& dim : type.shape) shape.push_back(evaluate(dim, binding));
+        inputs.add(type.dtype, shape);
+        fill(random, type.dtype, inputs.buffers.back().get(), element_count(shape));
+    }
+    const std::vector<void*> pointers = inputs.pointers();
+    const std::vector<const void*> in(pointers.begin(), pointers.end());
+
+    Arrays expected;
+    try {
+        expected = outputs_of(oracle, inputs.shapes);
+    } catch (const std::invalid_argument&) {
+        return 0;  // a size that this graph does not take
+    }
+    oracle.run(inputs.shapes, in, expected.pointers());
+    const auto complain = [&](const Model& model, const std::string& what) {
+        std::printf("%s: %s, %d threads, size %lld: %s\n", path, model.isa().c_str(), model.threads(), static_cast<long long>(size), what.c_str());
+        ++wrong;
+    };
+    for (const std::string& isa : available_isas())
+        for (int threads = 1; threads <= 3; ++threads) {
+            Model model(load_graph(file), threads, isa, std::nullopt, 0);
+            Arrays outputs = outputs_of(model, inputs.shapes);
+            const std::vector<void*> out = outputs.pointers();
+            model.run(inputs.shapes, in, out);
+            for (std::size_t i = 0; i < out.size(); ++i)
+                if (!same(outputs.dtypes[i], outputs.buffers[i].get(), expected.buffers[i].get(), outputs.bytes[i]))
+                    complain(model, "output " + std::to_string(i) + " differs from the portable kernel");
+            const std::size_t before = allocations;
+            model.run(inputs.shapes, in, out);
+            if (allocations != before) complain(model, std::to_string(allocations - before) + " allocations in a second run");
+        }
+    return wrong;
+}
+
+}  // namespace
+
+int main(int count, char** paths) {
+    if (count < 2) {
+        std::puts("usage: onebit_driver FILE...");
+        return 2;
+    }
+    int wrong = 0;
+    for (int i = 1; i < count; ++i) {
+        std::ifstream stream(paths[i], std::ios::binary);
+        const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+        if (!stream) {
+            std::printf("%s: cannot be read\n", paths[i]);
+            return 2;
+        }
+        try {
+            for (const std::int64_t size : {1, 2, 0}) wrong += check(paths[i], std::as_bytes(std::span(text)), size);
+        } catch (const std::exception& error) {
+            std::printf("%s: %s\n", paths[i], error.what());
+            ++wrong;
+        }
+    }
+    std::printf("%d files, %d complaints\n", count - 1, wrong);
+    return wrong == 0 ? 0 : 1;
+}

@@ -1,0 +1,154 @@
+"""The engine gives the interpreter's bits, on every instruction set and with any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.engine.build import ISAS, check, image, normal, signs
+from tests.graphs import random_graph, random_inputs
+
+SPECIAL = np.float32([np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-45, -1e-40, 3e38, 0.5, -0.5, 1.5])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_random_graphs_give_the_bits_of_the_interpreter_everywhere(seed):
+    for part in range(10):
+        rng = np.random.default_rng([seed, part])
+        graph, inputs = random_graph(rng, batch_norm=False)
+        # every instruction set with one number of threads each, a different one from graph to graph
+        for number, isa in enumerate(ISAS):
+            check(graph, inputs, random_inputs(rng, graph), isas=[isa], threads=(1 + (seed + part + number) % 3,))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 31, 32, 33, 64, 65, 100, 128, 160])
+@pytest.mark.parametrize("pad_value", [0, 1, -1])
+def test_binary_convolutions_of_any_width_and_padding(channels, pad_value):
+    graph, rng = image(channels)
+    bits = graph.add("sign", "x")
+    outputs = 64 if channels == 100 else channels
+    weight = graph.constant(signs(rng, outputs, 3, 3, channels), bit=True)
+    sums = graph.add("conv", bits, weight, padding=[1, 1, 1, 1], pad_value=pad_value)
+    scaled = graph.add("affine", sums, graph.constant(normal(rng, outputs)), graph.constant(normal(rng, outputs)))
+    graph.outputs = [sums, scaled, graph.add("sign", scaled)]
+    check(graph, *([normal(rng, batch, 6, 6, channels)] for batch in (1, 3, 0)))
+
+
+@pytest.mark.parametrize("dtype", ["bit", "float32", "int8", "uint8"])
+@pytest.mark.parametrize(
+    ("kernel", "attributes"),
+    [
+        ((1, 1), {}),
+        ((1, 1), {"stride": [3, 2]}),
+        ((2, 3), {"stride": [5, 4]}),
+        ((3, 3), {"padding": [2, 0, 1, 3], "dilation": [1, 2]}),
+        ((5, 1), {"padding": [4, 4, 0, 0], "stride": [2, 1]}),
+        ((7, 7), {"padding": [3, 3, 3, 3], "stride": [2, 2]}),
+        ((6, 6), {}),
+    ],
+)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_windows_strides_dilations_and_groups(dtype, kernel, attributes, groups):
+    channels, outputs = 4 * 9, 4 * 5
+    graph, rng = image(channels, dtype, size=7)
+    low, high = {"int8": (-128, 127), "uint8": (0, 255)}.get(dtype, (0, 0))
+    x = signs(rng, 2, 7, 7, channels) if dtype == "bit" else normal(rng, 2, 7, 7, channels)
+    if high:
+        x = rng.integers(low, high, (2, 7, 7, channels), dtype, endpoint=True)
+    for weight_dtype in {"bit": ("bit", "int8"), "float32": ("float32", "bit")}.get(dtype, ("int8", "bit")):
+        shape = (outputs, *kernel, channels // groups)
+        if weight_dtype == "bit":
+            weight = graph.constant(signs(rng, *shape), bit=True)
+        elif weight_dtype == "int8":
+            weight = graph.constant(rng.integers(-128, 127, shape, np.int8, endpoint=True))
+        else:
+            weight = graph.constant(normal(rng, *shape))
+        graph.outputs.append(graph.add("conv", "x", weight, groups=groups, **attributes))
+    check(graph, [x], threads=(1, 3))
+
+
+def test_depthwise_convolution_followed_by_bits():
+    graph, rng = image(40)
+    weight = graph.constant(signs(rng, 80, 3, 3, 1), bit=True)
+    sums = graph.add("conv", graph.add("sign", "x"), weight, groups=40, padding=[1, 1, 1, 1])
+    limit, sense = graph.constant(rng.integers(-9, 9, 80).astype(np.int32)), graph.constant(signs(rng, 80), bit=True)
+    graph.outputs = [graph.add("threshold", sums, limit, sense)]
+    check(graph, [normal(rng, 2, 6, 6, 40)])
+
+
+def test_thresholds_at_the_ends_of_int32_with_either_sense():
+    graph, rng = image(8, "bit", size=1)
+    weight = graph.constant(signs(rng, 8, 1, 1, 8), bit=True)
+    limits = np.int32([-(2**31), -(2**31), 2**31 - 1, 2**31 - 1, 0, 0, -8, 8])
+    sense = graph.constant(np.int8([1, -1, 1, -1, 1, -1, -1, 1]), bit=True)
+    graph.outputs = [graph.add("threshold", graph.add("conv", "x", weight), graph.constant(limits), sense)]
+    check(graph, [signs(rng, 5, 1, 1, 8)])
+
+
+def test_special_floats_through_every_pointwise_step():
+    graph, rng = image(19)
+    full = graph.constant(rng.choice(SPECIAL, (1, 6, 6, 19)))
+    vector = graph.constant(rng.choice(SPECIAL[3:], 19))
+    scalar = graph.constant(np.float32([-0.0]))
+    slope = graph.constant(np.float32([-0.25]))
+    scale = graph.constant(np.float32([0.3]))
+    for kind in ("add", "sub", "mul", "div", "max", "min"):
+        for other in (vector, scalar, "x"):
+            for operands in (("x", other), (other, "x")):
+                graph.outputs.append(graph.add(kind, *operands))
+        graph.outputs.append(graph.add(kind, graph.add("add", "x", full), "x"))
+    for kind in ("relu", "neg", "abs", "sqrt", "exp", "tanh", "erf", "sigmoid", "sign", "softmax"):
+        graph.outputs.append(graph.add(kind, "x"))
+    graph.outputs += [
+        graph.add("clip", "x", low=-0.75, high=1.25),
+        graph.add("prelu", "x", slope),
+        graph.add("prelu", "x", vector),
+        graph.add("affine", "x", vector, vector),
+        graph.add("quantize", "x", scale),
+        graph.add("quantize", "x", scale, zero_point=-100, low=-128, high=100),
+        graph.add("quantize", "x", scale, zero_point=7, low=0, high=255, dtype="uint8"),
+    ]
+    graph.outputs += [graph.add("reduce", "x", op=op) for op in ("sum", "mean", "max", "min")]
+    x = np.where(rng.random((1, 6, 6, 19)) < 0.5, rng.choice(SPECIAL, (1, 6, 6, 19)), normal(rng, 1, 6, 6, 19) * 40)
+    check(graph, [x.astype(np.float32)], [normal(rng, 1, 6, 6, 19)])
+
+
+def test_a_value_read_by_several_steps_of_its_own_chain():
+    graph, rng = image(33)
+    weight = graph.constant(signs(rng, 33, 3, 3, 33), bit=True)
+    y = graph.add("conv", graph.add("sign", "x"), weight, padding=[1, 1, 1, 1])
+    y = graph.add("affine", y, graph.constant(normal(rng, 33)), graph.constant(normal(rng, 33)))
+    a = graph.add("relu", y)
+    b = graph.add("mul", y, y)
+    c = graph.add("sub", a, b)
+    code = graph.add("quantize", c, graph.constant(np.float32([0.1])))
+    back = graph.add("cast", code, dtype="float32")
+    bits = graph.add("sign", c)
+    graph.outputs = [graph.add("add", back, graph.add("cast", bits, dtype="float32")), graph.add("max", c, y)]
+    check(graph, [normal(rng, 2, 6, 6, 33)])
+
+
+def test_the_sum_of_two_branches_joins_the_later_one():
+    graph, rng = image(64)
+    bits = graph.add("sign", "x")
+    branches = []
+    for kernel, pad in ((3, 1), (1, 0)):
+        weight = graph.constant(signs(rng, 96, kernel, kernel, 64), bit=True)
+        sums = graph.add("conv", bits, weight, padding=[pad] * 4, stride=[2, 2])
+        branches.append(graph.add("affine", sums, graph.constant(normal(rng, 96)), graph.constant(normal(rng, 96))))
+    total = graph.add("add", *branches)
+    graph.outputs = [total, graph.add("max_pool", graph.add("sign", total), kernel=[2, 2], stride=[1, 1])]
+    check(graph, [normal(rng, 2, 6, 6, 64)])
+
+
+def test_states_that_trade_places_change_at_once():
+    graph, rng = image(3, size=1)
+    a, b = graph.state(normal(rng, 2, 3)), graph.state(normal(rng, 2, 3))
+    flag = graph.state(signs(rng, 2, 3), bit=True)
+    graph.states = {a: graph.add("reshape", b, shape=[2, 3]), b: a, flag: graph.add("sign", graph.add("add", a, b))}
+    graph.outputs = [graph.add("add", a, b), flag]
+    graph.outputs.append(graph.add("relu", "x"))
+    x = normal(rng, 1, 1, 1, 3)
+    check(graph, [x], [x], [x])
