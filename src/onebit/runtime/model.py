@@ -103,8 +103,9 @@ class Model:
             raise ValueError(f"out must be {len(self._out)} arrays ({_names(self.outputs)}), got {len(given)}")
         targets = [gate.offer(array, sizes) for gate, array in zip(self._out, given)]
         for index, target in enumerate(targets):
-            if any(np.may_share_memory(target, other) for other in (*arrays, *targets[:index])):
-                raise ValueError(f"out for {self.outputs[index].name!r} must not overlap an input or another output")
+            for other in (*arrays, *targets[:index]):
+                if _overlap(target, other):
+                    raise ValueError(f"out for {self.outputs[index].name!r} must not overlap an input or another output")
         return targets
 
     def predict(self, *inputs: np.ndarray) -> np.ndarray:
@@ -178,6 +179,11 @@ def _at_least_1(name: str, value: int) -> int:
     except TypeError:
         raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}") from None
     return operator.index(value)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays may share memory; arrays that own theirs do not, and that is the quick answer."""
+    return a is b or ((a.base is not None or b.base is not None) and np.may_share_memory(a, b))
 
 
 def _names(ports: list[Port]) -> str:

@@ -68,6 +68,7 @@ class Gate:
         self.role, self.port = role, port
         self.dtype = ARRAYS[port.dtype]
         self._dims = tuple(map(factors, port.shape))
+        self._is_bit = port.dtype == "bit"
 
     def wrong(self, got: object, sizes: Mapping[str, int] | None = None) -> ValueError:
         """The error that says what is wanted and what came."""
@@ -82,10 +83,12 @@ class Gate:
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape when the symbols have these sizes."""
-        return tuple(
-            coefficient * math.prod(sizes[name] for name in symbols) if symbols else coefficient
-            for coefficient, symbols in self._dims
-        )
+        result = []
+        for size, symbols in self._dims:
+            for name in symbols:
+                size *= sizes[name]
+            result.append(size)
+        return tuple(result)
 
     def nbytes(self, sizes: Mapping[str, int]) -> int:
         """The bytes of the array when the symbols have these sizes."""
@@ -97,18 +100,22 @@ class Gate:
         Raises:
             ValueError: another dtype or shape, or bits that are not -1 or +1.
         """
-        if not isinstance(array, np.ndarray) or array.dtype != self.dtype or array.ndim != len(self._dims):
+        if not isinstance(array, np.ndarray) or array.dtype != self.dtype:
             raise self.wrong(array)
-        for size, (coefficient, symbols) in zip(array.shape, self._dims):
+        shape = array.shape
+        if len(shape) != len(self._dims):
+            raise self.wrong(array)
+        for size, (coefficient, symbols) in zip(shape, self._dims):
             if symbols:
                 count, rest = divmod(size, coefficient)
                 if rest or sizes.setdefault(symbols[0], count) != count:
                     raise self.wrong(array, sizes)
             elif size != coefficient:
                 raise self.wrong(array, sizes)
-        if self.port.dtype == "bit" and not np.all(np.abs(array) == 1):
+        if self._is_bit and not np.all(np.abs(array) == 1):
             raise ValueError(f"{self.role} {self.port.name!r} must hold -1 and +1 only")
-        if not (array.flags.c_contiguous and array.flags.aligned):
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned):
             array = np.array(array, order="C", copy=True)
         return array
 
@@ -120,6 +127,6 @@ class Gate:
         """
         if not isinstance(array, np.ndarray) or array.dtype != self.dtype or array.shape != self.shape(sizes):
             raise self.wrong(array, sizes)
-        if not (array.flags.writeable and array.flags.c_contiguous and array.flags.aligned):
+        if not array.flags.carray:  # C-contiguous, aligned, writeable
             raise ValueError(f"out for {self.port.name!r} must be a writeable, C-contiguous array")
         return array
