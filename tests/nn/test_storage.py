@@ -125,5 +125,5 @@ def test_errors_say_what_is_wrong(tmp_path):
             nn.Linear(6, 2),
         )
 
-    with pytest.raises(ValueError, match=r"'0.weight' has shape .* \\(5, 3, 3, 3\\) in the model"):
+    with pytest.raises(ValueError, match=r"'0.weight' has shape .* \(5, 3, 3, 3\) in the model"):
         onebit.load(path, wider)
