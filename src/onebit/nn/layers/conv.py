@@ -19,6 +19,13 @@ class _Conv(Quantized):
 
     channel_dim = 1
     pad_value: int
+    # PyTorch's own, by whose class each convolution is completed
+    in_channels: int
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    padding_mode: PaddingMode
+    _reversed_padding_repeated_twice: list[int]
 
     def adopt(self, pad_value: int = 0) -> None:
         if pad_value not in (-1, 0, 1):
@@ -37,13 +44,13 @@ class _Conv(Quantized):
             )
 
     def input_channels(self) -> int:
-        return self.in_channels  # type: ignore[return-value]
+        return self.in_channels
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         # torch keeps (last dimension before, after, ..., first before, after); the operator takes first to last
-        pairs = list(self._reversed_padding_repeated_twice)  # type: ignore[arg-type]
+        pairs = list(self._reversed_padding_repeated_twice)
         if self.padding_mode != "zeros":
-            x = F.pad(x, pairs, mode=self.padding_mode)  # type: ignore[arg-type]
+            x = F.pad(x, pairs, mode=self.padding_mode)
             pairs = [0] * len(pairs)
         padding = [side for dim in reversed(range(self.spatial)) for side in pairs[2 * dim : 2 * dim + 2]]
         product = torch.ops.onebit.conv if torch.compiler.is_exporting() else conv_sums
@@ -54,7 +61,7 @@ class _Conv(Quantized):
             padding,
             list(self.dilation),
             self.groups,
-            self.pad_value,  # type: ignore[arg-type]
+            self.pad_value,
         )
 
     def extra_repr(self) -> str:
