@@ -20,6 +20,7 @@ from onebit.ir import dim as dims
 from onebit.ir.types import NUMPY
 
 CHANNELS = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 70]
+WIDE_CHANNELS = [96, 128, 129, 192, 200, 256, 257, 300, 513, 1030]  # more than one tile, more than one block of k
 SPECIAL = np.float32(
     [
         np.nan,
@@ -118,9 +119,11 @@ class Program:
     def _start(self) -> None:
         for number in range(self.choose.choice([1, 1, 1, 2, 3])):
             rank = self.choose.choice([4, 4, 4, 4, 2, 3])
-            sizes = [self.choose.randint(1, 8) for _ in range(rank - 2)]
+            wide = self.choose.random() < 0.08
+            sizes = [self.choose.randint(1, 2 if wide else 8) for _ in range(rank - 2)]
             dtype = self.choose.choice(["float32"] * 7 + ["int8", "uint8", "bit", "bool", "int32", "int64"])
-            given = TensorType(dtype, (self.batch, *sizes, self.choose.choice(CHANNELS)))
+            channels = self.choose.choice(WIDE_CHANNELS if wide else CHANNELS)
+            given = TensorType(dtype, (self.batch, *sizes, channels))
             self.graph.inputs[f"x{number}"] = given
             self._know(f"x{number}", given)
         for _ in range(self.choose.choice([0, 0, 0, 1, 2])):
@@ -283,7 +286,7 @@ def _convolve(program: Program, x: str, weight_dtype: str, same: bool = False) -
     else:
         kernel = (choose.choice([1, 1, 2, 3, 3, 3]), choose.choice([1, 2, 3, 3, 3]))
     stride, dilation, padding = (1, 1), (1, 1), (0, 0, 0, 0)
-    outputs = groups * choose.choice([1, 1, 2, 3, 5, 8, 16, 17, 33, 64])
+    outputs = groups * choose.choice([1, 1, 2, 3, 5, 8, 16, 17, 33, 64]) if groups > 1 else _outputs(program)
     if same:
         kernel, groups, outputs, padding = (3, 3), 1, channels, (1, 1, 1, 1)
     else:
@@ -298,7 +301,8 @@ def _convolve(program: Program, x: str, weight_dtype: str, same: bool = False) -
             for taps, size, pads, step in zip(kernel, (height, width), (padding[:2], padding[2:]), dilation)
         )
     weight = program.constant(
-        weight_dtype, (min(outputs, 72 // groups * groups or groups), *kernel, channels // groups)
+        weight_dtype,
+        (outputs if groups == 1 else min(outputs, 72 // groups * groups or groups), *kernel, channels // groups),
     )
     bits = (given.dtype, weight_dtype) == ("bit", "bit")
     pad_value = choose.choice([0, 0, 1, -1]) if bits or given.dtype == "float32" else 0
@@ -335,6 +339,10 @@ WEIGHTS = {
 WEIGHTS["uint8"] = WEIGHTS["int8"]
 
 
+def _outputs(program: Program) -> int:
+    return program.choose.choice(WIDE_CHANNELS if program.choose.random() < 0.03 else CHANNELS)
+
+
 @step(8)
 def conv(program: Program) -> object:
     dtypes = program.choose.choice([("bit",), ("bit",), ("float32",), ("int8", "uint8")])
@@ -346,7 +354,7 @@ def conv(program: Program) -> object:
 def linear(program: Program) -> object:
     x = program.need(has_channels("float32", "bit", "bit", "int8", "uint8"))
     weight_dtype = program.choose.choice(WEIGHTS[program.types[x].dtype])
-    weight = program.constant(weight_dtype, (program.choose.choice(CHANNELS), program.channels(x)))
+    weight = program.constant(weight_dtype, (_outputs(program), program.channels(x)))
     name = program.add("linear", x, weight)
     if name and program.types[name].dtype == "int32":
         _limit_sums(program, name, x, weight)
