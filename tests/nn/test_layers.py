@@ -324,7 +324,7 @@ def test_a_layer_can_be_copied():
     assert other.weight_quantizer.alpha is not layer.weight_quantizer.alpha
 
 
-def test_layers_in_training_compile_without_a_graph_break():
+def test_layers_compile_without_a_graph_break():
     torch._dynamo.reset()
     model = nn.Sequential(
         Conv2d(3, 4, 3, weight_quantizer="biper", input_quantizer=BinaryActivation(shift="centred")),
@@ -333,8 +333,23 @@ def test_layers_in_training_compile_without_a_graph_break():
     )
     x = torch.randn(2, 3, 5, 5)
     model(x)
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    assert torch.allclose(compiled(x), model(x), atol=1e-5)
+    for training in (True, False):
+        compiled = torch.compile(model.train(training), backend="aot_eager", fullgraph=True)
+        assert torch.allclose(compiled(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_stays_behind_on_another_device(scheme: str):
+    made = schemes.build(scheme)
+    model = nn.Sequential(
+        Conv2d(3, 4, 3, weight_quantizer=made.weight_quantizer(), input_quantizer=made.input_quantizer(True)),
+        nn.Flatten(),
+        Linear(36, 2, weight_quantizer=made.weight_quantizer(), input_quantizer=made.input_quantizer()),
+    ).to("meta")
+    for training in (True, False):
+        y = model.train(training)(torch.empty(2, 3, 5, 5, device="meta"))
+        assert y.device.type == "meta"
+        y.sum().backward()
 
 
 def test_a_vmapped_ensemble_of_layers_has_right_gradients():

@@ -182,7 +182,7 @@ def _exact(product: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tenso
         return product(x, weight)
     dtype = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
     device = x.device.type
-    if torch.is_autocast_enabled(device):
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
             sums = product(x.to(dtype), weight.to(dtype))
     else:
