@@ -19,8 +19,12 @@ SMALL = {
     "resnet18": ({"width": 2, "num_classes": 10}, (3, 33, 33)),
 }
 EVERY_SCHEME = ("mlp", "convnet")
-CASES = [(name, scheme) for name in SMALL
-    for scheme in (None, *schemes.registry) if name in EVERY_SCHEME or scheme in (None, "react")]
+CASES = [
+    (name, scheme)
+    for name in SMALL
+    for scheme in (None, *schemes.registry)
+    if name in EVERY_SCHEME or scheme in (None, "react")
+]
 
 
 def settled(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
@@ -73,7 +77,15 @@ class Padded(nn.Module):
     def __init__(self, pad_value: int, weight: str, **settings) -> None:
         super().__init__()
         self.conv = onebit.nn.layers.Conv2d(
-            4, 6, 3, padding=1, bias=False, pad_value=pad_value, weight_quantizer=weight, input_quantizer="sign", **settings
+            4,
+            6,
+            3,
+            padding=1,
+            bias=False,
+            pad_value=pad_value,
+            weight_quantizer=weight,
+            input_quantizer="sign",
+            **settings,
         )
 
     def forward(self, x):

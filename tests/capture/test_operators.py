@@ -18,7 +18,9 @@ VECTOR, KERNEL, KERNEL1 = torch.randn(4), torch.randn(8, 2, 3, 3), torch.randn(8
 MASK = torch.tensor([[True] * 6, [True, True, False, False, True, False], [False] * 6])
 
 ON_IMAGES = {
-    "convolution with groups, stride, dilation, bias": lambda x: F.conv2d(x, KERNEL, torch.arange(8.0), (2, 1), (1, 2), (1, 2), 2),
+    "convolution with groups, stride, dilation, bias": lambda x: F.conv2d(
+        x, KERNEL, torch.arange(8.0), (2, 1), (1, 2), (1, 2), 2
+    ),
     "same padding of an even kernel": lambda x: F.conv2d(x, KERNEL[:, :, :2, :2], padding="same", groups=2),
     "batch norm": lambda x: F.batch_norm(x, VECTOR, VECTOR.abs() + 0.5, VECTOR, -VECTOR),
     "batch norm without weights": lambda x: F.batch_norm(x, VECTOR, VECTOR.abs() + 0.5),
@@ -32,50 +34,79 @@ ON_IMAGES = {
     "average pool, padding counted": lambda x: F.avg_pool2d(x, 3, 2, 1),
     "average pool, padding not counted": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
     "average pool rounding up": lambda x: F.avg_pool2d(x[..., :5], 2, ceil_mode=True),
-    "adaptive average pool": lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1).sum(1, keepdim=True) + F.adaptive_avg_pool2d(x, (3, 1)).flatten(1),
-    "means over axes": lambda x: x.mean((2, 3)) + x.mean((3, 2), keepdim=True).flatten(1) + x.mean((1, 3)).mean(1, keepdim=True),
+    "adaptive average pool": lambda x: (
+        F.adaptive_avg_pool2d(x, 1).flatten(1).sum(1, keepdim=True) + F.adaptive_avg_pool2d(x, (3, 1)).flatten(1)
+    ),
+    "means over axes": lambda x: (
+        x.mean((2, 3)) + x.mean((3, 2), keepdim=True).flatten(1) + x.mean((1, 3)).mean(1, keepdim=True)
+    ),
     "mean over one axis of maps": lambda x: x.mean(1) * x.mean(2).mean(1, keepdim=True),
     "sums and extremes": lambda x: x.sum((1, 2)) + x.amax((1, 2)) - x.amin(1).amin(1),
     "variance": lambda x: x.var((2, 3)) + x.var(1, correction=0).flatten(1)[:, :4],
     "a shortcut with more channels": lambda x: torch.cat([x, x * 2], 1) + F.pad(x, (0, 0, 0, 0, 1, 3)),
     "padding of height and width": lambda x: F.pad(x, (1, 2, 0, 3), value=-1.0),
     "channels first to tokens": lambda x: x.flatten(2).transpose(1, 2).softmax(-1),
-    "broadcasting by channel, row and column": lambda x: x * VECTOR[:, None, None] + torch.arange(6.0)[:, None] - torch.arange(6.0),
-    "a lower-rank value": lambda x: x + x.mean((0, 1, 2)) if False else x + x[:, 0, 0, :1, None, None],
+    "broadcasting by channel, row and column": lambda x: (
+        x * VECTOR[:, None, None] + torch.arange(6.0)[:, None] - torch.arange(6.0)
+    ),
     "where and masked fill": lambda x: torch.where(x > 0, x, -x / 3).masked_fill(x.abs() < 0.2, 7.0),
     "comparisons and logic": lambda x: ((x > 0) & ~(x.ge(1)) | (x <= -1)).float() + (x != x).to(torch.float32),
-    "selecting, slicing, splitting": lambda x: torch.cat([x[:, 1:3, ::2], *x.chunk(2, 1)[0].split([3, 3], 2)[1:]], 2) + x[:, 0, 2, 3][:, None, None, None],
+    "selecting, slicing, splitting": lambda x: (
+        torch.cat([x[:, 1:3, ::2], *x.chunk(2, 1)[0].split([3, 3], 2)[1:]], 2) + x[:, 0, 2, 3][:, None, None, None]
+    ),
     "unbinding, stacking": lambda x: torch.stack([x.unbind(1)[0], x.unbind(1)[2]], 3).squeeze(2).unsqueeze(1),
     "reversing and repeating channels": lambda x: x[:, [3, 1, 0]].repeat(1, 2, 1, 1),
-    "a constant of the batch's size": lambda x: x.flatten(1)[:, :3] + torch.ones(x.shape[0], 3) + torch.zeros_like(x)[:, 0, 0, :3],
+    "a constant of the batch's size": lambda x: (
+        x.flatten(1)[:, :3] + torch.ones(x.shape[0], 3) + torch.zeros_like(x)[:, 0, 0, :3]
+    ),
     "positions": lambda x: x + torch.arange(6).expand(x.shape[0], 1, 1, 6) * (torch.arange(6) > 2),
-    "instance of rsqrt, reciprocal, powers": lambda x: x.square().add(1).rsqrt() + x.pow(2).add(1).reciprocal() + x**3 + x**4 + (x * x + 1) ** -0.5,
-}  # fmt: skip
+    "instance of rsqrt, reciprocal, powers": lambda x: (
+        x.square().add(1).rsqrt() + x.pow(2).add(1).reciprocal() + x**3 + x**4 + (x * x + 1) ** -0.5
+    ),
+}
 ON_ROWS = {
-    "linear, gelu, tanh gelu": lambda x: F.gelu(F.linear(x, KERNEL1[:2, :, 0].repeat(1, 2)[:, :5], VECTOR[:2])) + F.gelu(x[:, :2], approximate="tanh"),
-    "silu, sigmoid, tanh, exp, erf, sqrt": lambda x: F.silu(x) + x.sigmoid() * x.tanh() - x.exp() + torch.erf(x) + x.abs().sqrt(),
+    "linear, gelu, tanh gelu": lambda x: (
+        F.gelu(F.linear(x, KERNEL1[:2, :, 0].repeat(1, 2)[:, :5], VECTOR[:2])) + F.gelu(x[:, :2], approximate="tanh")
+    ),
+    "silu, sigmoid, tanh, exp, erf, sqrt": lambda x: (
+        F.silu(x) + x.sigmoid() * x.tanh() - x.exp() + torch.erf(x) + x.abs().sqrt()
+    ),
     "softmax over the batch's rows": lambda x: x.softmax(1) + F.layer_norm(x, (5,)),
     "batch norm of rows": lambda x: F.batch_norm(x[:, :4], VECTOR, VECTOR.abs() + 0.5, VECTOR, -VECTOR),
-    "addmm and matmul with a constant": lambda x: torch.addmm(VECTOR, x, KERNEL.flatten()[:20].view(5, 4)) + x @ KERNEL1.flatten()[:20].view(5, 4),
+    "addmm and matmul with a constant": lambda x: (
+        torch.addmm(VECTOR, x, KERNEL.flatten()[:20].view(5, 4)) + x @ KERNEL1.flatten()[:20].view(5, 4)
+    ),
     "a product with a vector": lambda x: x @ torch.arange(5.0),
-    "scalars on both sides": lambda x: 2 - x / 3 + 1 / (x * x + 1) - x.neg() + torch.maximum(x, -x) * torch.minimum(x, x * 2),
+    "scalars on both sides": lambda x: (
+        2 - x / 3 + 1 / (x * x + 1) - x.neg() + torch.maximum(x, -x) * torch.minimum(x, x * 2)
+    ),
     "an embedding": lambda x: F.embedding((x > 0).long(), KERNEL1[:, :, 0]),
-}  # fmt: skip
+}
 ON_LINES = {
     "one-dimensional convolution": lambda x: F.conv1d(x, KERNEL1, None, 2, 1, 2),
     "one-dimensional batch norm after it": lambda x: F.batch_norm(x, VECTOR, VECTOR.abs() + 0.5, VECTOR, VECTOR).relu(),
 }
 ON_TOKENS = {
-    "attention": lambda x: F.scaled_dot_product_attention(x, x * 2, x[:, :4] if False else x),
-    "causal attention of heads": lambda x: _heads(F.scaled_dot_product_attention(*[x.view(-1, 6, 2, 4).transpose(1, 2)] * 3, is_causal=True)),
-    "attention with a boolean mask": lambda x: F.scaled_dot_product_attention(x, x, x, MASK[1] & (torch.arange(6)[:, None] > 1)),
-    "attention with a float mask and a scale": lambda x: F.scaled_dot_product_attention(x, x, x, torch.arange(36.0).view(6, 6), scale=0.3),
+    "attention": lambda x: F.scaled_dot_product_attention(x[:, :3], x * 2, x.tanh()),
+    "causal attention of heads": lambda x: _heads(
+        F.scaled_dot_product_attention(*[x.view(-1, 6, 2, 4).transpose(1, 2)] * 3, is_causal=True)
+    ),
+    "attention with a boolean mask": lambda x: F.scaled_dot_product_attention(
+        x, x, x, MASK[1] & (torch.arange(6)[:, None] > 1)
+    ),
+    "attention with a float mask and a scale": lambda x: F.scaled_dot_product_attention(
+        x, x, x, torch.arange(36.0).view(6, 6), scale=0.3
+    ),
     "attention with fewer key heads": lambda x: F.scaled_dot_product_attention(
-        x.view(-1, 6, 4, 2).transpose(1, 2), x[..., :4].reshape(-1, 6, 2, 2).transpose(1, 2), x[..., 4:].reshape(-1, 6, 2, 2).transpose(1, 2), enable_gqa=True),
+        x.view(-1, 6, 4, 2).transpose(1, 2),
+        x[..., :4].reshape(-1, 6, 2, 2).transpose(1, 2),
+        x[..., 4:].reshape(-1, 6, 2, 2).transpose(1, 2),
+        enable_gqa=True,
+    ),
     "layer norm over two axes": lambda x: F.layer_norm(x, (6, 8), torch.arange(48.0).view(6, 8)),
     "batched products": lambda x: torch.bmm(x, x.transpose(1, 2)) @ x,
     "max pooling of bits": lambda x: F.max_pool2d(torch.ops.onebit.sign(x.view(-1, 1, 6, 8)), 2),
-}  # fmt: skip
+}
 
 
 def _heads(x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +132,11 @@ class Two(Function):
         return self.function(x, y)
 
 
-CASES = [(name, f, x) for table, x in ((ON_IMAGES, IMAGE), (ON_ROWS, ROWS), (ON_LINES, LINE), (ON_TOKENS, TOKENS)) for name, f in table.items()]
+CASES = [
+    (name, f, x)
+    for table, x in ((ON_IMAGES, IMAGE), (ON_ROWS, ROWS), (ON_LINES, LINE), (ON_TOKENS, TOKENS))
+    for name, f in table.items()
+]
 
 
 @pytest.mark.parametrize(("name", "function", "x"), CASES, ids=[case[0] for case in CASES])
@@ -111,6 +146,18 @@ def test_the_graph_gives_what_pytorch_gives(name, function, x):
         ((got,), _), want = graph.run(rows.numpy()), function(rows)
         np.testing.assert_allclose(got, want.numpy(), rtol=2e-5, atol=2e-5)
         assert got.dtype == want.numpy().dtype
+
+
+def test_a_value_of_fewer_axes_broadcasts():
+    row = torch.randn(4, 1, 6)
+    graph = capture.from_torch(
+        Two(lambda x, y: F.relu6(F.conv2d(x, KERNEL, groups=2)[:, :4, :1] * y)),
+        (IMAGE, row[..., :4]),
+        dynamic={"x": {0: "batch"}},
+    )
+    want = F.relu6(F.conv2d(IMAGE, KERNEL, groups=2)[:, :4, :1] * row[..., :4])
+    (got,), _ = graph.run(IMAGE.numpy(), row[..., :4].contiguous().numpy())
+    np.testing.assert_allclose(got, want.numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_whose_mask_hides_every_key_attends_to_nothing():

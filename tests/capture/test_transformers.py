@@ -18,7 +18,12 @@ MASK = torch.tensor([[1, 1, 1, 1, 0, 0], [1] * 6])
 def bert() -> torch.nn.Module:
     return transformers.BertForSequenceClassification(
         transformers.BertConfig(
-            vocab_size=11, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, max_position_embeddings=8
+            vocab_size=11,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=24,
+            max_position_embeddings=8,
         )
     )
 
@@ -26,7 +31,14 @@ def bert() -> torch.nn.Module:
 def gpt2() -> torch.nn.Module:
     return transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            vocab_size=11, n_embd=16, n_layer=1, n_head=2, n_positions=8, use_cache=False, bos_token_id=0, eos_token_id=0
+            vocab_size=11,
+            n_embd=16,
+            n_layer=1,
+            n_head=2,
+            n_positions=8,
+            use_cache=False,
+            bos_token_id=0,
+            eos_token_id=0,
         )
     )
 

@@ -19,7 +19,14 @@ SMALL = {
     "resnet20": ({"width": 2}, (3, 9, 9)),
     "resnet18": ({"width": 2, "num_classes": 10}, (3, 33, 33)),
 }
-CASES = [*((name, "biper") for name in SMALL), ("mlp", "xnor"), ("convnet", "react"), ("convnet", "xnor"), ("mlp", None), ("convnet", None)]
+CASES = [
+    *((name, "biper") for name in SMALL),
+    ("mlp", "xnor"),
+    ("convnet", "react"),
+    ("convnet", "xnor"),
+    ("mlp", None),
+    ("convnet", None),
+]
 
 
 def trained(name: str, scheme: str | None, **more) -> tuple[nn.Module, torch.Tensor]:

@@ -22,8 +22,8 @@ Operand = Value | Constant | float | int | bool
 class Builder:
     """A graph under construction; the rules of capture call its methods.
 
-    While a rule runs, ``out`` is what the program expects of its first result, ``outs`` of all, ``path`` the path of the module
-    it comes from and ``op`` its operator.
+    While a rule runs, ``out`` is what the program expects of its first result, ``outs`` of all, ``path`` the path of
+    the module it comes from and ``op`` its operator.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,12 @@ class Builder:
         """
         array = np.ascontiguousarray(array)
         apart = source is not None and array.ndim == 1 and array.size > 1
-        key = ("bit" if bits else array.dtype.name, array.shape, array.tobytes(), source.data_ptr() if source is not None and apart else 0)
+        key = (
+            "bit" if bits else array.dtype.name,
+            array.shape,
+            array.tobytes(),
+            source.data_ptr() if source is not None and apart else 0,
+        )
         if key not in self._known:
             name = self._known[key] = self._fresh("w", len(self._known))
             self.tensors[name] = array
@@ -170,10 +175,10 @@ class Builder:
             return self.materialize(x).name
         tensor = x.tensor if isinstance(x, Constant) else torch.tensor(x)
         tensor = tensor.reshape([1] * (rank - tensor.dim()) + list(tensor.shape)).permute(order)
-        shape = list(tensor.shape)
-        while len(shape) > 1 and shape[0] == 1:
-            shape.pop(0)
-        return self.tensor(to_numpy(tensor.reshape(shape), dtype), source=tensor)
+        sizes = list(tensor.shape)
+        while len(sizes) > 1 and sizes[0] == 1:
+            sizes.pop(0)
+        return self.tensor(to_numpy(tensor.reshape(sizes), dtype), source=tensor)
 
     def elementwise(self, kind: str, *operands: Operand, dtypes: Sequence[str], **attributes: Any) -> Value:
         """An elementwise kind with broadcasting, in the layout of the operand that moves most."""
@@ -185,7 +190,9 @@ class Builder:
         names = [self.operand(x, order, dtype) for x, dtype in zip(operands, dtypes)]
         if not values:
             names[0] = self.materialize(operands[0], dtypes[0]).name
-        shape = dims.broadcast(*[(1,) * (rank - len(x.shape)) + x.shape for x in operands if isinstance(x, (Value, Constant))])
+        shape = dims.broadcast(
+            *[(1,) * (rank - len(x.shape)) + x.shape for x in operands if isinstance(x, (Value, Constant))]
+        )
         return self.spread(self.value(self.emit(kind, *names, **attributes), order), shape)
 
     def spread(self, x: Value, shape: Shape) -> Value:
@@ -249,7 +256,13 @@ class Builder:
                 nodes.append(node)
         tensors = {name: array for name, array in self.tensors.items() if name in needed}
         graph = ir.Graph(
-            inputs=self.inputs, outputs=outputs, nodes=nodes[::-1], tensors=tensors, bits=self.bits & set(tensors), states={}, meta=meta
+            inputs=self.inputs,
+            outputs=outputs,
+            nodes=nodes[::-1],
+            tensors=tensors,
+            bits=self.bits & set(tensors),
+            states={},
+            meta=meta,
         )
         graph.types()
         return graph

@@ -12,7 +12,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from onebit import ir, nn
-from onebit.capture.walk import Walk
+from onebit.capture.walk import Walk, is_plain
 from onebit.core.errors import Unsupported
 
 Dynamic = Mapping[str, Mapping[int, str]]
@@ -27,15 +27,17 @@ def from_torch(
 ) -> ir.Graph:
     """The graph of ``model`` in evaluation mode.
 
-    The program is traced by ``torch.export`` on the example inputs; layers and operators of onebit appear in it as bits and
-    integer codes. Expressions of constants (weight codes, scales, masks) are computed here. The model is left as it was.
+    The program is traced by ``torch.export`` on the example inputs; layers and operators of onebit appear in it as
+    bits and integer codes. Expressions of constants (weight codes, scales, masks) are computed here. The model is
+    left as it was.
 
     Args:
         model: any module whose forward ``torch.export`` can trace, in float32.
         args: positional example inputs; a tensor stands for one of them.
-        kwargs: keyword example inputs. Those that ``forward`` does not take are side inputs: they become inputs of the graph,
-            and reach layers through ``onebit.nn.context``.
-        dynamic: for each tensor input its dynamic axes and their names, ``{"x": {0: "batch"}}``; axes not given are static.
+        kwargs: keyword example inputs. Those that ``forward`` does not take are side inputs: they become inputs of
+            the graph, and reach layers through ``onebit.nn.context``.
+        dynamic: for each tensor input its dynamic axes and their names, ``{"x": {0: "batch"}}``; axes not given are
+            static.
             Default: axis 0 of every tensor is ``"batch"``. ``{}``: nothing is dynamic.
 
     Returns:
@@ -65,7 +67,7 @@ def from_torch(
 def _with_side_inputs(model: torch.nn.Module, names: Sequence[str], side: frozenset[str]) -> torch.nn.Module:
     """``model`` as a module of keyword arguments ``names``, of which those in ``side`` go into the context."""
 
-    def forward(self: torch.nn.Module, **inputs: Any) -> Any:
+    def forward(self: Any, **inputs: Any) -> Any:
         with nn.context(**{name: value for name, value in inputs.items() if name in side}):
             return self.model(**{name: value for name, value in inputs.items() if name not in side})
 
@@ -151,10 +153,15 @@ def _export(module: torch.nn.Module, inputs: dict[str, Any], dynamic: Dynamic) -
 
     shapes = {name: spec(name, value) for name, value in inputs.items()}
     try:
-        return torch.export.export(module, (), inputs, dynamic_shapes=shapes).run_decompositions({})
+        program = torch.export.export(module, (), inputs, dynamic_shapes=shapes)
+        return program if is_plain(program) else program.run_decompositions({})
     except Unsupported:
         raise
     except Exception as error:  # torch.export raises a dozen types
         text = " ".join(str(error).split())[:600]
-        advice = "give the sizes it depends on as static ones (dynamic={})" if "batch" in text else "see torch.export's advice"
+        advice = (
+            "give the sizes it depends on as static ones (dynamic={})"
+            if "batch" in text
+            else "see torch.export's advice"
+        )
         raise Unsupported(f"torch.export cannot trace {type(module).__name__}: {text}; {advice}") from error

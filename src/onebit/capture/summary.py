@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -49,7 +50,18 @@ class Summary:
     total: LayerCost
 
     def __str__(self) -> str:
-        columns = ["layer", "kinds", "output", "parameters", "bits", "bit MACs", "int8 MACs", "float MACs", "other", "memory"]
+        columns = [
+            "layer",
+            "kinds",
+            "output",
+            "parameters",
+            "bits",
+            "bit MACs",
+            "int8 MACs",
+            "float MACs",
+            "other",
+            "memory",
+        ]
         rows = [
             [
                 row.path,
@@ -57,7 +69,15 @@ class Summary:
                 "x".join(map(str, row.output)),
                 *(
                     f"{n:,}"
-                    for n in (row.parameters, row.bits, row.bit_macs, row.int8_macs, row.float_macs, row.float_ops, row.memory)
+                    for n in (
+                        row.parameters,
+                        row.bits,
+                        row.bit_macs,
+                        row.int8_macs,
+                        row.float_macs,
+                        row.float_ops,
+                        row.memory,
+                    )
                 ),
             ]
             for row in (*self.layers, self.total)
@@ -72,7 +92,8 @@ def summary(
 
     Args:
         model: what :func:`onebit.capture.from_torch` can capture.
-        input_size: shape of one example without the batch, ``(1, 28, 28)``; one shape for each input where there are several.
+        input_size: shape of one example without the batch, ``(1, 28, 28)``; one shape for each input where there are
+            several.
         dtype: of the inputs; ``torch.int64`` for token numbers.
 
     Example:
@@ -81,11 +102,12 @@ def summary(
         >>> report.total.bit_macs, report.total.float_macs
         (1024, 2368)
     """
-    sizes = [input_size] if all(isinstance(size, int) for size in input_size) else list(input_size)  # type: ignore[list-item]
+    one = all(isinstance(size, int) for size in input_size)
+    sizes: list[Any] = [input_size] if one else list(input_size)
     for shape in sizes:
-        if not all(isinstance(size, int) and size > 0 for size in shape):  # type: ignore[union-attr]
+        if not isinstance(shape, Sequence) or not all(isinstance(size, int) and size > 0 for size in shape):
             raise ValueError(f"input_size must be the shape of one example, such as (1, 28, 28), got {input_size!r}")
-    return of_graph(from_torch(model, tuple(torch.zeros(2, *shape, dtype=dtype) for shape in sizes)))  # type: ignore[misc]
+    return of_graph(from_torch(model, tuple(torch.zeros(2, *shape, dtype=dtype) for shape in sizes)))
 
 
 def of_graph(graph: ir.Graph) -> Summary:
@@ -117,8 +139,8 @@ def _sum(path: str, rows: list[cost.Row]) -> LayerCost:
         tuple(dims.evaluate(size, {}) for size in output),
         together.parameters,
         together.bits,
-        *(together.operations.get(name, 0) for name in cost.OPERATIONS),
-        together.memory,
+        memory=together.memory,
+        **{name: together.operations.get(name, 0) for name in cost.OPERATIONS},
     )
 
 

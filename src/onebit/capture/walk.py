@@ -20,7 +20,22 @@ from onebit.core.errors import Unsupported
 from onebit.ir import dim as dims
 
 LARGEST = 2**24  # elements of a constant that is computed here
+PLAIN = (operator.getitem, operator.add, operator.sub, operator.mul, operator.floordiv)
 IGNORED = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten._assert_async.msg")
+
+
+def is_plain(program: torch.export.ExportedProgram) -> bool:
+    """Whether the program changes nothing in place and has only operators known here: else it must be decomposed first,
+    which takes twice as long as the export itself."""
+    known = rules.keys() | CREATES | {*IGNORED, "aten.arange.default", "aten.sym_size.int"}
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.target not in PLAIN:
+            functional = isinstance(node.target, torch._ops.OpOverload) and not node.target._schema.is_mutable
+            if not functional or str(node.target) not in known:
+                return False
+        elif node.op == "get_attr":
+            return False
+    return True
 
 
 class Walk:
@@ -32,7 +47,9 @@ class Walk:
         prefix: path of the model inside the exported module.
     """
 
-    def __init__(self, program: torch.export.ExportedProgram, dynamic: Mapping[str, Mapping[int, str]], prefix: str) -> None:
+    def __init__(
+        self, program: torch.export.ExportedProgram, dynamic: Mapping[str, Mapping[int, str]], prefix: str
+    ) -> None:
         self.program, self.dynamic, self.prefix = program, dynamic, prefix
         self.builder = Builder()
         self.known: dict[str, Any] = {}
@@ -52,7 +69,9 @@ class Walk:
 
     def _inputs(self, placeholders: Mapping[str, fx.Node]) -> None:
         program, specs = self.program, self.program.graph_signature.input_specs
-        users = [spec.arg for spec in specs if spec.kind is InputKind.USER_INPUT and isinstance(spec.arg, TensorArgument)]
+        users = [
+            spec.arg for spec in specs if spec.kind is InputKind.USER_INPUT and isinstance(spec.arg, TensorArgument)
+        ]
         self._bind_symbols(placeholders, [argument.name for argument in users])
         for spec in specs:
             name = spec.arg.name
@@ -75,7 +94,9 @@ class Walk:
             for axis, given in axes.items():
                 size = placeholders[name].meta["val"].shape[axis]
                 if isinstance(size, int):
-                    raise Unsupported(f"axis {axis} of {name} cannot be dynamic: the program only works for size {size}")
+                    raise Unsupported(
+                        f"axis {axis} of {name} cannot be dynamic: the program only works for size {size}"
+                    )
                 symbol = str(size.node.expr)
                 if not size.node.expr.is_Symbol or self.symbols.setdefault(symbol, given) != given:
                     was = self.symbols.get(symbol, symbol)
@@ -85,7 +106,9 @@ class Walk:
         names = []
         for spec in self.program.graph_signature.output_specs:
             if spec.kind is not OutputKind.USER_OUTPUT:
-                raise Unsupported(f"the model changes {spec.target} in evaluation mode; make it a pure function of its inputs")
+                raise Unsupported(
+                    f"the model changes {spec.target} in evaluation mode; make it a pure function of its inputs"
+                )
             if isinstance(spec.arg, ConstantArgument):
                 continue
             value = self.known[spec.arg.name]
@@ -117,7 +140,8 @@ class Walk:
             return folded
         if builder.op not in rules:
             raise builder.unsupported(
-                "capture has no rule for this operator", "replace it by operators that have one, or move it out of the model"
+                "capture has no rule for this operator",
+                "replace it by operators that have one, or move it out of the model",
             )
         result = rules[builder.op](builder, *args, **kwargs)
         if isinstance(result, Value) and result.shape != builder.out.shape:
@@ -133,7 +157,9 @@ class Walk:
         if any(isinstance(leaf, Value) for leaf in leaves) or not isinstance(node.target, torch._ops.OpOverload):
             return None
         constants = [leaf for leaf in leaves if isinstance(leaf, Constant)]
-        dynamic = any(isinstance(leaf, str) and leaf in self.sizes for leaf in leaves) or any(c.spread for c in constants)
+        dynamic = any(isinstance(leaf, str) and leaf in self.sizes for leaf in leaves) or any(
+            c.spread for c in constants
+        )
         if op == "aten.arange.default" and dynamic:
             return Constant(torch.zeros(1, dtype=self.builder.out.dtype), self.builder.out.shape, counts=True)
         if dynamic and op not in MOVES and op not in CREATES:
@@ -165,7 +191,7 @@ class Walk:
         if op == "aten.cat.default":
             axis = kwargs.get("dim", args[1] if len(args) > 1 else 0)
             return isinstance(self.builder.out.shape[axis], int)
-        if op == "aten.index.Tensor":
+        if op == "aten.index.Tensor" and isinstance(first, Constant):
             entries = [(axis, e) for axis, e in enumerate(args[1]) if e is not None]
             return not first.counts and all(isinstance(first.shape[axis], str) == e.counts for axis, e in entries)
         counts = any(isinstance(x, Constant) and x.counts for x in pytree.tree_leaves([args, kwargs]))
@@ -203,7 +229,11 @@ def _map(tree: Any, function: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _map(value, function) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return [_map(value, function) for value in tree] if isinstance(tree, list) else tuple(_map(v, function) for v in tree)
+        return (
+            [_map(value, function) for value in tree]
+            if isinstance(tree, list)
+            else tuple(_map(v, function) for v in tree)
+        )
     return function(tree)
 
 

@@ -19,7 +19,9 @@ def plain_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     aligned = set(right)
     text = [
-        "  ".join(cell.rjust(w) if i in aligned else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))).rstrip()
+        "  ".join(
+            cell.rjust(w) if i in aligned else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))
+        ).rstrip()
         for line in lines
     ]
     return "\n".join([text[0], "-" * max(map(len, text)), *text[1:]])

@@ -20,7 +20,8 @@ class Comparison:
 
     Args:
         samples: how many.
-        predictions_differ: samples whose largest entry of the first output is another one; None where that is no row of scores.
+        predictions_differ: samples whose largest entry of the first output is another one; None where that is no row
+            of scores.
         outputs: numbers in the outputs.
         outputs_differ: those that are not the same float.
         largest_difference: between two outputs.
@@ -41,7 +42,12 @@ class Comparison:
         rows = [["samples compared with PyTorch", f"{self.samples:,}"]]
         if self.predictions_differ is not None:
             rows.append(["predictions that differ", f"{self.predictions_differ:,}"])
-        rows.append(["outputs that differ", f"{self.outputs_differ:,} of {self.outputs:,}, by at most {self.largest_difference:.3g}"])
+        rows.append(
+            [
+                "outputs that differ",
+                f"{self.outputs_differ:,} of {self.outputs:,}, by at most {self.largest_difference:.3g}",
+            ]
+        )
         if self.bits:
             rows.append(["activation bits that differ", f"{self.bits_differ:,} of {self.bits:,}"])
         return rows
@@ -68,7 +74,11 @@ def compare(model: torch.nn.Module, graph: ir.Graph, data: bytes, samples: Seque
     bits, bits_differ = _bits(graph, seen, arrays)
     return Comparison(
         samples=len(arrays[0]),
-        predictions_differ=int((first.argmax(1) != first_given.argmax(1)).sum()) if rows and first.size else 0 if rows else None,
+        predictions_differ=int((first.argmax(1) != first_given.argmax(1)).sum())
+        if rows and first.size
+        else 0
+        if rows
+        else None,
         outputs=sum(w.size for w, _ in pairs),
         outputs_differ=sum(int(d.sum()) for d in differ),
         largest_difference=max(gaps, default=0.0),
@@ -79,7 +89,8 @@ def compare(model: torch.nn.Module, graph: ir.Graph, data: bytes, samples: Seque
 
 @contextmanager
 def recorded_bits(model: torch.nn.Module) -> Iterator[dict[str, list[np.ndarray]]]:
-    """In evaluation mode: the bits that enter each layer of bits, channels last, one array a call, by the layer's path."""
+    """In evaluation mode: the bits that enter each layer of bits, channels last, one array a call, by the layer's
+    path."""
     seen: dict[str, list[np.ndarray]] = {}
     modes = [(module, module.training) for module in model.modules()]
     handles = []

@@ -31,7 +31,9 @@ def float_onnx(model: torch.nn.Module, example: torch.Tensor | Sequence[Any], pa
     require("onnxscript", "train", "exporting ONNX")
     for name, module in model.named_modules():
         if isinstance(module, Quantized):
-            raise Unsupported(f"{name or 'the model'} is a layer of bits: ONNX export is for float models, use onebit.pack")
+            raise Unsupported(
+                f"{name or 'the model'} is a layer of bits: ONNX export is for float models, use onebit.pack"
+            )
     inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
     inputs = tuple(x.repeat(2, *[1] * (x.dim() - 1)) if len(x) == 1 else x for x in inputs)
     batch = torch.export.Dim("batch")

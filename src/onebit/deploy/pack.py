@@ -80,8 +80,8 @@ def pack(
         model: a trained model, of bits or float; evaluation mode is used, and the model is left as it was.
         example: an input, or all positional ones, as for :func:`onebit.capture.from_torch`.
         path: the file, by custom ``*.onebit``.
-        samples: inputs like ``example`` on which the file is compared with PyTorch: folding batch norms changes the rounding
-            of floats, so a sign near 0 may come out the other way.
+        samples: inputs like ``example`` on which the file is compared with PyTorch: folding batch norms changes the
+            rounding of floats, so a sign near 0 may come out the other way.
         meta: ``class_names``, and ``mean`` and ``std`` per channel for images scaled to 0..1.
         kwargs, dynamic: as for :func:`onebit.capture.from_torch`.
 
@@ -130,7 +130,9 @@ def check_finite(model: torch.nn.Module) -> None:
         bad = ~torch.isfinite(tensor) if mask else torch.isnan(tensor) | (tensor == torch.inf)
         if bad.any():
             value = tensor[bad].flatten()[0].item()
-            raise ValueError(f"{name} holds {value} ({int(bad.sum())} of {tensor.numel()}): only finite numbers can be packed")
+            raise ValueError(
+                f"{name} holds {value} ({int(bad.sum())} of {tensor.numel()}): only finite numbers can be packed"
+            )
 
 
 def check_finite_graph(graph: ir.Graph) -> None:
@@ -138,20 +140,28 @@ def check_finite_graph(graph: ir.Graph) -> None:
     for node in graph.nodes:
         kind = registry[node.kind]
         if node.kind == "batch_norm":
-            raise ValueError(f"the scale or shift of batch_norm in module {node.path!r} is not finite and cannot be packed")
+            raise ValueError(
+                f"the scale or shift of batch_norm in module {node.path!r} is not finite and cannot be packed"
+            )
         for position in kind.positions:
             name = node.inputs[position]
             array = graph.tensors[name]
             if array.dtype == np.float32 and not np.isfinite(array).all():
                 what = kind.inputs[position] if position < len(kind.inputs) else name
-                raise ValueError(f"the {what} of {node.kind} in module {node.path!r} is not finite and cannot be packed")
+                raise ValueError(
+                    f"the {what} of {node.kind} in module {node.path!r} is not finite and cannot be packed"
+                )
 
 
 def check_same(graph: ir.Graph, read: ir.Graph) -> None:
     """``RuntimeError`` unless a graph that was written and read back is the same."""
     same = len(graph.nodes) == len(read.nodes) and len(graph.tensors) == len(read.tensors)
     for a, b in zip(graph.nodes, read.nodes):
-        same = same and a.kind == b.kind and registry[a.kind].complete(a.attributes) == registry[b.kind].complete(b.attributes)
+        same = (
+            same
+            and a.kind == b.kind
+            and registry[a.kind].complete(a.attributes) == registry[b.kind].complete(b.attributes)
+        )
         for x, y in zip(a.inputs, b.inputs):
             if x in graph.tensors:
                 same = same and y in read.tensors and _equal(graph.tensors[x], read.tensors[y])

@@ -109,7 +109,9 @@ for _op in ("eq", "ne", "lt", "le", "gt", "ge"):
 
 
 def _both_bool(x: Operand, y: Operand) -> bool:
-    dtypes = [x.dtype if isinstance(x, Value) else DTYPES[x.tensor.dtype] for x in (x, y) if not isinstance(x, bool)]
+    dtypes = [
+        x.dtype if isinstance(x, Value) else DTYPES[x.tensor.dtype] for x in (x, y) if isinstance(x, (Value, Constant))
+    ]
     return all(dtype == "bool" for dtype in dtypes)
 
 
@@ -137,20 +139,26 @@ def logical_not(b: Builder, x) -> Value:
 def where(b: Builder, condition, x, y) -> Value:
     dtype = DTYPES[b.out.dtype]
     slope = _prelu_slope(b, condition, x, y)
-    if slope is not None:
+    if slope is not None and isinstance(x, Value):
         return b.value(b.emit("prelu", x.name, slope), x.order)
     return b.elementwise("where", condition, x, y, dtypes=["bool", dtype, dtype])
 
 
 def _prelu_slope(b: Builder, condition: Operand, x: Operand, y: Operand) -> str | None:
-    """The slopes where ``where(x > 0, x, x * slopes)`` is a PReLU with a slope for each channel (the last axis) or for all."""
-    if not all(isinstance(operand, Value) for operand in (condition, x, y)):
+    """The slopes where ``where(x > 0, x, x * slopes)`` is a PReLU, one a channel (the last axis) or one."""
+    if not (isinstance(condition, Value) and isinstance(x, Value) and isinstance(y, Value)):
         return None
     positive, scaled = b.producer(condition.name), b.producer(y.name)
     if positive is None or scaled is None or positive.kind != "compare" or scaled.kind != "mul" or x.dtype != "float32":
         return None
     zero = b.tensors.get(positive.inputs[1])
-    if positive.attributes["op"] != "gt" or positive.inputs[0] != x.name or zero is None or zero.size != 1 or zero.item() != 0:
+    if (
+        positive.attributes["op"] != "gt"
+        or positive.inputs[0] != x.name
+        or zero is None
+        or zero.size != 1
+        or zero.item() != 0
+    ):
         return None
     slopes = [name for name in scaled.inputs if name != x.name]
     if len(slopes) != 1 or x.order != y.order or b.types[y.name] != b.types[x.name] or slopes[0] not in b.tensors:
@@ -166,7 +174,9 @@ def masked_fill(b: Builder, x, mask, value) -> Value:
 
 @rule("aten._to_copy.default", "aten.to.dtype", "aten.type_as.default")
 def cast(b: Builder, x: Value, *_, dtype: torch.dtype | None = None, **__) -> Value:
-    if b.out.floating:  # a float of the program may be bits or integer sums here; they widen where arithmetic asks for it
+    if (
+        b.out.floating
+    ):  # a float of the program may be bits or integer sums here; they widen where arithmetic asks for it
         return b.floats(x) if x.dtype in ("int64", "bool") else x
     if b.out.dtype not in DTYPES:
         raise b.unsupported(f"a cast to {b.out.dtype}", "use float32, int64 or bool")

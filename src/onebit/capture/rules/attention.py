@@ -30,7 +30,9 @@ def attention(b: Builder, q, k, v, mask=None, dropout=0.0, is_causal=False, scal
         if isinstance(queries, str) or isinstance(keys, str):
             raise b.unsupported("a causal mask over a dynamic size", "make that size static")
         mask = constant(torch.ones(queries, keys, dtype=torch.bool).tril())
-    boolean = mask is not None and (mask.dtype == "bool" if isinstance(mask, Value) else mask.tensor.dtype == torch.bool)
+    boolean = mask is not None and (
+        mask.dtype == "bool" if isinstance(mask, Value) else mask.tensor.dtype == torch.bool
+    )
     if mask is None:
         weights = softmax(b, scores, -1)
     elif boolean:
@@ -52,4 +54,3 @@ def _repeat_heads(b: Builder, x: Value, heads) -> Value:
     x = b.unsqueeze(x, axis)
     x = b.spread(x, (*x.shape[:axis], heads // have, *x.shape[axis + 1 :]))
     return b.reshape(x, (*x.shape[: axis - 1], heads, *x.shape[axis + 1 :]))
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from onebit.capture.builder import Builder, to_numpy
 from onebit.capture.rules.convolution import convolve
 from onebit.capture.rules.table import rule
@@ -57,12 +58,12 @@ def linear(b: Builder, x: Value, weight: Constant) -> Value:
 
 
 def number_system(b: Builder, x: Value, weight: Constant) -> tuple[Value, str]:
-    """Input and dtype of the weights in a number system of the graph: bits where all weights are -1 or +1, integers where the
-    input has integers and all weights are, floats else."""
+    """Input and dtype of the weights in a number system of the graph: bits where all weights are -1 or +1, integers
+    where the input has integers and all weights are, floats else."""
     codes = weight.tensor.double()
     if bool((codes.abs() == 1).all()):
         return b.floats(x) if x.dtype in ("int32", "int64", "bool") else x, "bit"
-    whole = bool((codes == codes.round()).all()) and codes.numel() > 0 and -128 <= codes.min() and codes.max() <= 127
+    whole = bool((codes == codes.round()).all()) and codes.numel() > 0 and codes.min() >= -128 and codes.max() <= 127
     if x.dtype in ("bit", "int8", "uint8") and whole:
         return x, "int8"
     return b.floats(x), "float32"
@@ -80,4 +81,3 @@ def pad_bits(b: Builder, x: Value, padding, pad_value: int) -> Value:
     pairs = [[0, 0], [0, 0], *([padding[i], padding[i + 1]] for i in range(0, len(padding), 2))]
     name = b.emit("pad", x.name, pads=[pairs[axis] for axis in x.order], value=float(pad_value))
     return b.value(name, x.order)
-

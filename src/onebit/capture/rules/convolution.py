@@ -36,7 +36,9 @@ def convolve(
     """
     line = len(x.shape) == 3
     if len(x.shape) not in (3, 4):
-        raise b.unsupported(f"a convolution of an input with {len(x.shape)} axes", "convolutions of 1 or 2 dimensions have 3 or 4")
+        raise b.unsupported(
+            f"a convolution of an input with {len(x.shape)} axes", "convolutions of 1 or 2 dimensions have 3 or 4"
+        )
     name = b.channels_last(x).name
     if line:
         weight = weight.unsqueeze(2)

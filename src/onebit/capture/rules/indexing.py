@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import torch
 
 from onebit.capture.builder import Builder
@@ -17,7 +19,7 @@ def _bound(b: Builder, index, size: Dim, default: int) -> int | None:
     if isinstance(size, str):
         if index == 0:
             return 0
-        if isinstance(index, str) and index == size or isinstance(index, int) and index >= 2**31:
+        if (isinstance(index, str) and index == size) or (isinstance(index, int) and index >= 2**31):
             return None
         raise b.unsupported("a slice of a dynamic axis", "make that size static")
     if isinstance(index, str):
@@ -31,7 +33,7 @@ def slice_(b: Builder, x, axis=0, start=None, stop=None, step=1) -> Value:
     axis %= len(x.shape)
     size = x.shape[axis]
     first, last = _bound(b, start, size, 0), _bound(b, stop, size, 2**63 - 1)
-    if isinstance(size, str):
+    if isinstance(size, str) or first is None or last is None:
         if first == 0 and last is None and step == 1:
             return x
         raise b.unsupported("a slice of a dynamic axis", "make that size static")
@@ -85,7 +87,9 @@ def index(b: Builder, x: Value, indices) -> Value:
     given = {axis: entry for axis, entry in enumerate(indices) if entry is not None}
     ranges = [axis for axis, entry in given.items() if isinstance(entry, Constant) and entry.counts]
     if len(given) == 2 and ranges == [0] and set(given) == {0, 1}:
-        return b.reshape(_take(b, x, 1, _numbers(b, given[1])), b.out.shape) if _grid(given[0], given[1]) else _refuse(b)
+        return (
+            b.reshape(_take(b, x, 1, _numbers(b, given[1])), b.out.shape) if _grid(given[0], given[1]) else _refuse(b)
+        )
     if len(given) == 1 and not ranges:
         ((axis, entry),) = given.items()
         if len(entry.shape) <= 1:
@@ -100,7 +104,7 @@ def _grid(rows: Constant, columns: Constant) -> bool:
     return len(vary[0]) == 1 and len(vary[1]) <= 1 and all(vary[0][0] < axis for axis in vary[1])
 
 
-def _refuse(b: Builder) -> Value:
+def _refuse(b: Builder) -> NoReturn:
     raise b.unsupported("indexing by a tensor", "index by constants along one axis, or use an embedding")
 
 
@@ -115,7 +119,7 @@ def _take(b: Builder, x: Value, axis: int, numbers: list[int]) -> Value:
     """The entries ``numbers`` along ``axis``: one slice where they are evenly spaced, else one for each, joined."""
     size = x.shape[axis]
     if isinstance(size, str):
-        _refuse(b)
+        raise b.unsupported("indexing a dynamic axis", "make that size static")
     numbers = [number % size for number in numbers]
     step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
     if step > 0 and numbers == list(range(numbers[0], numbers[-1] + 1, step)):

@@ -31,7 +31,11 @@ def layer_norm(b: Builder, x: Value, shape, weight=None, bias=None, eps=1e-5, *_
     size = torch.Size(shape).numel()
     whole = x.shape
     x = b.floats(x)
-    x = b.reshape(x, (*whole[: len(whole) - len(shape)], size)) if len(shape) > 1 else b.channels_last(x, len(whole) - 1)
+    x = (
+        b.reshape(x, (*whole[: len(whole) - len(shape)], size))
+        if len(shape) > 1
+        else b.channels_last(x, len(whole) - 1)
+    )
     weight = constant(torch.ones(size)) if weight is None else weight
     bias = constant(torch.zeros(size)) if bias is None else bias
     y = b.value(b.emit("layer_norm", x.name, b.vector(weight), b.vector(bias), eps=float(eps)), x.order)

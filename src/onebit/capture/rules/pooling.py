@@ -59,7 +59,9 @@ def max_pool2d_with_indices(b: Builder, *args, **kwargs) -> tuple[Value, None]:
 
 
 @rule("aten.avg_pool2d.default")
-def avg_pool2d(b: Builder, x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor=None) -> Value:
+def avg_pool2d(
+    b: Builder, x, kernel, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor=None
+) -> Value:
     kernel, padding = _two(kernel), _two(padding)
     stride = _two(stride) if stride else kernel
     sides, more = _sides(_sizes(b, x), kernel, stride, padding, [1, 1], ceil_mode)
@@ -80,7 +82,9 @@ def _average(b: Builder, x: Value, kernel, stride, padding, count_include_pad: b
 def adaptive_avg_pool2d(b: Builder, x: Value, size) -> Value:
     sizes = _sizes(b, x)
     if any(have % want for have, want in zip(sizes, size)):
-        raise b.unsupported(f"adaptive pooling of {sizes} to {list(size)}", "pool to a size that divides the map, such as 1")
+        raise b.unsupported(
+            f"adaptive pooling of {sizes} to {list(size)}", "pool to a size that divides the map, such as 1"
+        )
     kernel = [have // want for have, want in zip(sizes, size)]
     return _average(b, x, kernel, kernel, [0, 0, 0, 0], True)
 

@@ -9,12 +9,24 @@ from onebit.capture.rules.table import rule
 from onebit.capture.values import Constant, Value
 
 
-@rule("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default", "aten.flatten.using_ints", "aten.unflatten.int")
+@rule(
+    "aten.view.default",
+    "aten.reshape.default",
+    "aten._unsafe_view.default",
+    "aten.flatten.using_ints",
+    "aten.unflatten.int",
+)
 def view(b: Builder, x, *_, **__) -> Value:
     return b.reshape(b.materialize(x), b.out.shape)
 
 
-@rule("aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default", "aten.lift_fresh_copy.default")
+@rule(
+    "aten.clone.default",
+    "aten.contiguous.default",
+    "aten.detach.default",
+    "aten.alias.default",
+    "aten.lift_fresh_copy.default",
+)
 def same(b: Builder, x, **_) -> Value:
     return x
 
@@ -122,5 +134,3 @@ def like(b: Builder, x, fill=None, **_) -> Constant:
 def new(b: Builder, x, shape, fill=None, **_) -> Constant:
     number = fill if fill is not None else float(b.op == "aten.new_ones.default")
     return Constant(torch.full(b.out.at_one, number, dtype=b.out.dtype), b.out.shape)
-
-

@@ -12,11 +12,18 @@ rules: dict[str, Rule] = {}
 #: Operators without tensors that make a constant of the shape they are given.
 CREATES = {
     f"aten.{name}"
-    for name in ("zeros.default", "ones.default", "full.default", "new_zeros.default", "new_ones.default", "new_full.default")
+    for name in (
+        "zeros.default",
+        "ones.default",
+        "full.default",
+        "new_zeros.default",
+        "new_ones.default",
+        "new_full.default",
+    )
 } | {"aten.zeros_like.default", "aten.ones_like.default", "aten.full_like.default", "aten.scalar_tensor.default"}
 
-#: Operators that commute with repeating their inputs along an axis, unless that axis is the one they work on: a constant that
-#: is repeated along a dynamic size stays one.
+#: Operators that commute with repeating their inputs along an axis, unless that axis is the one they work on: a
+#: constant that is repeated along a dynamic size stays one.
 MOVES = {
     f"aten.{name}"
     for name in (

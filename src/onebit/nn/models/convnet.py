@@ -18,12 +18,12 @@ class ConvNet(nn.Module):
     | layer | output | numbers |
     | --- | --- | --- |
     | conv 3x3, stride `stem_stride`, BN, activation | `(width, H/s, W/s)` | `stem` |
-    | `depth` times: conv 3x3, BN, plus shortcut, activation | halved and widened at the positions in `downsample` | bits |
+    | `depth` times: conv 3x3, BN, plus shortcut, activation | halved and widened at `downsample` | bits |
     | global average pooling | `width * widen**len(downsample)` | float |
     | linear with bias | `num_classes` | `head` |
 
-    Each convolution has its own shortcut [Liu2018]: 2x2 average pooling where it strides, its channels again where they grow.
-    Global pooling keeps the head small, so that the bits and not the head decide the size of the file.
+    Each convolution has its own shortcut [Liu2018]: 2x2 average pooling where it strides, its channels again where
+    they grow. Global pooling keeps the head small, so that the bits and not the head decide the size of the file.
 
     Args:
         num_classes: outputs.

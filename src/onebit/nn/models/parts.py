@@ -32,7 +32,9 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> str:
 def activation(name: str, channels: int) -> nn.Module:
     """The activation called ``name`` (``prelu``, ``hardtanh`` or ``rprelu``) for ``channels`` channels."""
     check_choice("activation", name, ACTIVATIONS)
-    return {"prelu": nn.PReLU, "hardtanh": lambda _: nn.Hardtanh(), "rprelu": RPReLU}[name](channels)
+    if name == "hardtanh":
+        return nn.Hardtanh()
+    return nn.PReLU(channels) if name == "prelu" else RPReLU(channels)
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int, scheme: schemes.Scheme | str | None) -> nn.Conv2d:
@@ -40,8 +42,10 @@ def conv3x3(in_channels: int, out_channels: int, stride: int, scheme: schemes.Sc
     if scheme is None:
         return nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
     made = schemes.build(scheme)
-    quantizers = {"weight_quantizer": made.weight_quantizer(), "input_quantizer": made.input_quantizer()}
-    conv = layers.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False, **quantizers)
+    weight, activations = made.weight_quantizer(), made.input_quantizer()
+    conv = layers.Conv2d(
+        in_channels, out_channels, 3, stride, 1, bias=False, weight_quantizer=weight, input_quantizer=activations
+    )
     conv.output = None if made.output is None else made.output(conv)
     return conv
 
@@ -51,8 +55,8 @@ def linear(in_features: int, out_features: int, scheme: schemes.Scheme | str | N
     if scheme is None:
         return nn.Linear(in_features, out_features, bias=False)
     made = schemes.build(scheme)
-    quantizers = {"weight_quantizer": made.weight_quantizer(), "input_quantizer": made.input_quantizer()}
-    layer = layers.Linear(in_features, out_features, bias=False, **quantizers)
+    weight, activations = made.weight_quantizer(), made.input_quantizer()
+    layer = layers.Linear(in_features, out_features, bias=False, weight_quantizer=weight, input_quantizer=activations)
     layer.output = None if made.output is None else made.output(layer)
     return layer
 
@@ -62,14 +66,20 @@ def has_shift(conv: nn.Conv2d) -> bool:
     return getattr(getattr(conv, "input_quantizer", None), "shift", None) is not None
 
 
-INT8 = {"weight_quantizer": "int8", "input_quantizer": "int8"}
-
-
 def stem_conv(in_channels: int, out_channels: int, kernel: int, stride: int, stem: str) -> nn.Conv2d:
     """The first convolution, without bias; padding keeps ``ceil(size / stride)``."""
     check_choice("stem", stem, STEMS)
     if stem == "int8":
-        return layers.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False, **INT8)
+        return layers.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            kernel // 2,
+            bias=False,
+            weight_quantizer="int8",
+            input_quantizer="int8",
+        )
     return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
 
 
@@ -77,7 +87,7 @@ def stem_linear(in_features: int, out_features: int, stem: str) -> nn.Linear:
     """The first linear layer, without bias."""
     check_choice("stem", stem, STEMS)
     if stem == "int8":
-        return layers.Linear(in_features, out_features, bias=False, **INT8)
+        return layers.Linear(in_features, out_features, bias=False, weight_quantizer="int8", input_quantizer="int8")
     return nn.Linear(in_features, out_features, bias=False)
 
 
@@ -85,7 +95,7 @@ def head(in_features: int, num_classes: int, name: str) -> nn.Linear:
     """The last linear layer, with bias."""
     check_choice("head", name, HEADS)
     if name == "int8":
-        return layers.Linear(in_features, num_classes, **INT8)
+        return layers.Linear(in_features, num_classes, weight_quantizer="int8", input_quantizer="int8")
     return nn.Linear(in_features, num_classes)
 
 
@@ -94,10 +104,10 @@ class Shortcut(nn.Module):
 
     Args:
         in_channels, out_channels: the second is at least the first.
-        stride: 1 or 2; with 2, windows of 2x2, those at an odd edge averaging what is there, so that the size is that of a
-            3x3 convolution with stride 2 and padding 1.
-        mode: ``"pad"``: zero channels, half before and half after (option A of [He2016]); ``"concat"``: the channels again
-            [Liu2020], for which ``out_channels`` is a multiple of ``in_channels``.
+        stride: 1 or 2; with 2, windows of 2x2, those at an odd edge averaging what is there, so that the size is that
+            of a 3x3 convolution with stride 2 and padding 1.
+        mode: ``"pad"``: zero channels, half before and half after (option A of [He2016]); ``"concat"``: the channels
+            again [Liu2020], for which ``out_channels`` is a multiple of ``in_channels``.
 
     Shape: ``(N, I, H, W) -> (N, O, ceil(H / stride), ceil(W / stride))``.
     """
@@ -129,7 +139,8 @@ class Shortcut(nn.Module):
 class Residual(nn.Module):
     """One convolution with a shortcut of its own: ``y = activation(bn(conv(x)) + shortcut(x))`` [Liu2018].
 
-    The sum stays in float, so a sign follows it only inside the next convolution: each layer of bits adds to a float stream.
+    The sum stays in float, so a sign follows it only inside the next convolution: each layer of bits adds to a float
+        stream.
 
     Args:
         conv: the convolution, of bits or float.

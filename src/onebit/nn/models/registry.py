@@ -17,8 +17,8 @@ def build(name: str, **sizes) -> nn.Module:
 
     Args:
         name: a name of ``onebit.nn.models.registry``: ``"mlp"``, ``"convnet"``, ``"vgg-small"``, ``"resnet20"``, ...
-        **sizes: the arguments of that model; all have defaults. ``scheme`` is ``None`` for the float network, or the name of
-            a scheme or a ``Scheme`` for the network of bits of the same architecture.
+        **sizes: the arguments of that model; all have defaults. ``scheme`` is ``None`` for the float network, or the
+            name of a scheme or a ``Scheme`` for the network of bits of the same architecture.
 
     Raises:
         KeyError: unknown name.

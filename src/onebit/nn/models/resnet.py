@@ -24,7 +24,8 @@ class ResNet20(nn.Module):
     | global average pooling | 64 | float |
     | linear with bias | `num_classes` | `head` |
 
-    Shortcuts have no parameters: 2x2 average pooling and zero channels (option A of [He2016]). Published widths: 16, 32, 64;
+    Shortcuts have no parameters: 2x2 average pooling and zero channels (option A of [He2016]). Published widths: 16,
+        32, 64;
     the shortcut per convolution is that of [Liu2018], used on CIFAR by [Qin2020] and [Vargas2024].
 
     Args:
@@ -83,9 +84,10 @@ class ResNet(nn.Module):
     | global average pooling | 512 | float |
     | linear with bias | `num_classes` | `head` |
 
-    The stages have 4, 4, 4, 4 convolutions (ResNet-18) or 6, 8, 12, 6 (ResNet-34). Where the map shrinks the shortcut is a
-    2x2 average pooling, a 1x1 convolution and BN in float. ``block="bireal"`` [Liu2018] has PReLU as its activation;
-    ``block="react"`` [Liu2020] a learned shift before the sign and RPReLU. Published widths: 64, 128, 256, 512.
+    The stages have 4, 4, 4, 4 convolutions (ResNet-18) or 6, 8, 12, 6 (ResNet-34). Where the map shrinks the shortcut
+    is a 2x2 average pooling, a 1x1 convolution and BN in float. ``block="bireal"`` [Liu2018] has PReLU as its
+    activation; ``block="react"`` [Liu2020] a learned shift before the sign and RPReLU. Published widths: 64, 128,
+    256, 512.
 
     Args:
         stages: blocks of two convolutions in each stage.

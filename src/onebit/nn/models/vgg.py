@@ -51,7 +51,11 @@ class VGGSmall(nn.Module):
             parts.check_size(name, value)
         if parts.check_size("image_size", image_size, 8) % 8:
             raise ValueError(f"image_size must be a multiple of 8, got {image_size}")
-        layers: list[nn.Module] = [parts.stem_conv(in_channels, width, 3, 1, stem), nn.BatchNorm2d(width), nn.Hardtanh()]
+        layers: list[nn.Module] = [
+            parts.stem_conv(in_channels, width, 3, 1, stem),
+            nn.BatchNorm2d(width),
+            nn.Hardtanh(),
+        ]
         channels = width
         for position, factor in enumerate((1, 2, 2, 4, 4)):
             out = factor * width
