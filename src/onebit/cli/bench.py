@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from onebit.cli.output import print_json
+from onebit.cli.output import plain, print_json, progress
 
 
 def bench(
@@ -31,8 +31,9 @@ def bench(
     from onebit.evidence import engine
 
     check_range("--threads", threads, 1, 1024)
-    found = engine.bench(quick=quick, threads=threads)
+    with progress("timing the layers of a ResNet-18", quiet=json):
+        found = engine.bench(quick=quick, threads=threads)
     if json:
-        print_json(found)
+        print_json([plain(layer) | {"ratio": layer.ratio} for layer in found.layers])
     else:
         print(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -13,14 +14,19 @@ from onebit.cli.output import print_json, print_table
 Sort = Literal["all", "models", "schemes", "operators", "quantizers", "data", "kinds", "engine"]
 
 
-def _first_sentence(item: Any) -> str:
-    text = inspect.getdoc(item) if inspect.isclass(item) or inspect.isroutine(item) else ""
-    first = " ".join((text or "").split("\n\n")[0].split())
+def _described(item: Any) -> str:
+    """The first sentence of what the docstring of a class or function says; of a partial, that and its arguments."""
+    if isinstance(item, functools.partial):
+        words = [*map(repr, item.args), *(f"{k}={v!r}" for k, v in item.keywords.items())]
+        return f"{item.func.__name__}({', '.join(words)}): {_described(item.func)}"
+    if not item.__doc__:
+        item = type(item())
+    first = " ".join((inspect.getdoc(item) or "").split("\n\n")[0].split())
     return first.replace("`", "").split(". ")[0].rstrip(".")
 
 
 def _registry(registry: Any) -> list[tuple[str, str]]:
-    return [(name, _first_sentence(item)) for name, item in registry.items()]
+    return [(name, _described(item)) for name, item in registry.items()]
 
 
 def _models() -> list[tuple[str, str]]:
@@ -55,8 +61,7 @@ def _data() -> list[tuple[str, str]]:
 
 
 def _kinds() -> list[tuple[str, str]]:
-    import onebit.ir  # noqa: F401 - registers the kinds
-    from onebit.ir.kind import registry
+    from onebit.ir import registry
 
     return [(name, f"inputs: {', '.join(kind.inputs)}") for name, kind in registry.items()]
 
@@ -72,7 +77,7 @@ def _engine() -> list[tuple[str, str]]:
 def _role(isa: str, native: list[str]) -> str:
     if isa == "interpreter":
         return "the NumPy interpreter: slow, and the definition of the right answer"
-    return "chosen where none is asked for" if isa == native[-1] else "available on this machine"
+    return "chosen where none is asked for" if isa == native[0] else "available on this machine"
 
 
 SORTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
@@ -113,16 +118,13 @@ def support(kind: Positional[Annotated[str, arg(metavar="KIND")]] = "", /, *, js
         kind: only this kind.
         json: print JSON instead of a table.
     """
-    import onebit.ir  # noqa: F401 - registers the kinds
-    from onebit import ir
-    from onebit.ir.kind import registry
+    from onebit.ir import registry
+    from onebit.ir.support import readers
+    from onebit.ir.support import support as matrix
 
-    names = [kind] if kind else list(registry)
-    readers = ir.readers()
-    rows = {registry[name].name: {reader: name in kinds for reader, kinds in readers.items()} for name in names}
+    rows = {kind: matrix()[registry[kind].name]} if kind else matrix()
     if json:
         print_json(rows)
         return
-    print_table(
-        "", ("kind", *readers), [(name, *("yes" if v else "-" for v in row.values())) for name, row in rows.items()]
-    )
+    table = [(name, *("yes" if known else "-" for known in row.values())) for name, row in rows.items()]
+    print_table("", ("kind", *readers), table)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from onebit.cli.output import in_bytes, in_count, print_json, print_table
+from onebit.cli.output import in_bytes, in_count, packed_file, print_json, print_table
 
 
 def inspect(file: Positional[Path], /, *, json: bool = False) -> None:
@@ -19,9 +19,10 @@ def inspect(file: Positional[Path], /, *, json: bool = False) -> None:
         json: print JSON instead of a table.
     """
     from onebit import ir
+    from onebit.ir import cost
 
-    graph = ir.load(file)
-    rows = ir.cost.table(graph)
+    graph = ir.load(packed_file(file))
+    rows = [*(nodes := cost.table(graph)), cost.total(nodes)]
     size = file.stat().st_size
     if json:
         print_json({"file": file, "bytes": size, "meta": graph.meta, "nodes": rows})
@@ -29,7 +30,7 @@ def inspect(file: Positional[Path], /, *, json: bool = False) -> None:
     print_table(
         f"{file}: {in_bytes(size)}, {len(graph.nodes)} nodes",
         ("node", "<output>", "parameters", "bits", "operations", "memory"),
-        ((row.kind, str(row.output), *cost_cells(row)) for row in rows),
+        ((row.kind, str(row.output or ""), *cost_cells(row)) for row in rows),
         [f"{name}: {value}" for name, value in graph.meta.items()],
     )
 

@@ -26,7 +26,7 @@ class Resolved(NamedTuple):
         model: in evaluation mode.
         name: what it was called.
         data: the set that it was trained on or is to be judged on, where one was named.
-        trained: whether its weights come from a training.
+        trained: whether its weights can come from a training: those of a registered model without ``weights`` cannot.
     """
 
     model: nn.Module
@@ -86,7 +86,7 @@ def resolve(
         from onebit.learn import checkpoints
 
         checkpoints.load_model(weights, model)
-    return Resolved(model.eval(), text, dataset, weights is not None)
+    return Resolved(model.eval(), text, dataset, weights is not None or ":" in text)
 
 
 def registered(name: str, scheme: str, sizes: Sequence[str], dataset: Dataset | None) -> nn.Module:
@@ -131,9 +131,14 @@ def _from_factory(text: str) -> nn.Module:
     except ModuleNotFoundError as error:
         raise ValueError(f"MODEL {text!r}: there is no module {error.name!r} here or on the path") from error
     if not hasattr(module, attribute):
-        raise ValueError(f"MODEL {text!r}: " + unknown(f"name in {module_name}:", attribute, vars(module)))
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ValueError(f"MODEL {text!r}: " + unknown(f"name in {module_name}:", attribute, public))
     made = getattr(module, attribute)
-    model = made() if callable(made) and not isinstance(made, nn.Module) else made
+    try:
+        model = made() if callable(made) and not isinstance(made, nn.Module) else made
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"MODEL {text!r} cannot be called without arguments: {said}") from error
     if not isinstance(model, nn.Module):
         raise ValueError(f"MODEL {text!r} must give a torch.nn.Module, got {type(model).__name__}")
     return model

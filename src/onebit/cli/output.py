@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -43,7 +44,7 @@ def plain(value: Any) -> Any:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], notes: Sequence[str] = ()) -> None:
     """Print a table: the first column to the left, the others to the right, notes below it.
 
-    A column whose name begins with ``<`` stands to the left as well.
+    A column whose name is given as ``<name>`` stands to the left as well.
     """
     from rich import box
     from rich.console import Console
@@ -53,7 +54,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(columns):
         left = i == 0 or name.startswith("<")
-        table.add_column(name.removeprefix("<"), justify="left" if left else "right", overflow="fold")
+        table.add_column(name.strip("<>"), justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     # Into a file or a pipe, a table keeps the width it needs rather than that of a terminal nobody looks at.
@@ -61,6 +62,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     console.print(table)
     for note in notes:
         console.print(Text(note))
+
+
+def packed_file(path: Path) -> Path:
+    """``path`` if it can be a packed file, else ``ValueError`` in one sentence."""
+    if path.is_dir():
+        raise ValueError(f"FILE must be a packed file, got the folder {path}; onebit pack makes a file of a run folder")
+    if not path.exists():
+        raise ValueError(f"FILE must be a packed file, and {path} does not exist")
+    return path
 
 
 def note(text: str) -> None:

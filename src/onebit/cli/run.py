@@ -9,7 +9,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from onebit.cli import picture
-from onebit.cli.output import in_seconds, note, print_json, progress
+from onebit.cli.output import in_seconds, note, packed_file, print_json, progress
 from onebit.core.errors import check_range, require
 
 BATCH = 100
@@ -52,7 +52,7 @@ def run(
         raise ValueError("give either pictures or --data NAME, got " + ("both" if data else "neither"))
     check_range("--limit", limit, 0)
     check_range("--threads", threads, 1, 1024)
-    model = runtime.load(file, threads=threads, isa=isa or None)
+    model = runtime.load(packed_file(file), threads=threads, isa=isa or None)
     if data:
         _accuracy(model, file, data, limit, json)
     else:

@@ -33,7 +33,7 @@ def train(
 
     A recipe file and the same settings as flags do the same thing; a flag given beside a file wins.
 
-    Example: onebit train --model convnet --data digits --scheme biper --epochs 12 --output runs/digits
+    Example: onebit train --model convnet --data digits --scheme biper --epochs 8 --lr 0.01 --output runs/digits
 
     Args:
         recipe: a YAML file with model, data and recipe; the recipe.yaml of a run is one.

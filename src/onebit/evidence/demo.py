@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 
 import onebit
 from onebit import data as datasets
-from onebit import ir, runtime
+from onebit import deploy, ir, runtime
 from onebit.core.files import atomic
 from onebit.core.registry import unknown
+from onebit.evidence.engine import Timing, latency
 from onebit.learn import ModelSpec, Recipe, train
 from onebit.nn import schemes
 
@@ -33,6 +34,8 @@ class Preset:
         model: arguments of the model ``convnet``.
         train: use so many training examples; 0 for all.
         exact: compare engine and interpreter on so many test examples; 0 for all (the interpreter is slow).
+        threads: of PyTorch in training; ``None`` leaves it as it is. Layers as small as those for digits gain nothing
+            from several, and lose much on a machine that is busy.
     """
 
     epochs: int
@@ -41,10 +44,11 @@ class Preset:
     model: dict[str, Any]
     train: int = 0
     exact: int = 0
+    threads: int | None = None
 
 
 PRESETS = {
-    "digits": Preset(8, 0.01, 32, {"width": 64, "depth": 5, "stem_stride": 1}),
+    "digits": Preset(8, 0.01, 32, {"width": 64, "depth": 5, "stem_stride": 1}, threads=1),
     "mnist": Preset(6, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
     "fashion-mnist": Preset(6, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
     "cifar10-jpeg": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=200),
@@ -100,7 +104,7 @@ class Demo:
     packed_accuracy: float
     float_bytes: int
     packed_bytes: int
-    latency: dict[str, float]
+    latency: dict[str, Timing]
     isa: str
     exactness: list[Exactness]
     exact_examples: int
@@ -125,7 +129,7 @@ class Demo:
 
     def faster(self, peer: str) -> float:
         """How many times as fast the packed file is as ``peer`` (a key of ``latency``)."""
-        return self.latency[peer] / self.latency[ENGINE]
+        return self.latency[peer].median / self.latency[ENGINE].median
 
 
 ENGINE, TORCH, ONNX = "engine", "pytorch_float32", "onnxruntime_float32"
@@ -167,7 +171,12 @@ def run(
         dataset = dataset.limit(train=preset.train, seed=seed)
     sizes = preset.model | ({"width": width} if width else {})
     recipe = Recipe(
-        epochs=epochs or preset.epochs, batch_size=preset.batch_size, learning_rate=preset.lr, seed=seed, validation=0.0
+        epochs=epochs or preset.epochs,
+        batch_size=preset.batch_size,
+        learning_rate=preset.lr,
+        validation=0.0,
+        threads=preset.threads,
+        seed=seed,
     )
     trained = {}
     for said, chosen in (("a network of bits", scheme), ("its float twin", None)):
@@ -176,8 +185,6 @@ def run(
         result = train(ModelSpec("convnet", sizes, chosen), dataset, recipe, progress=progress)
         trained[chosen] = (result, time.perf_counter() - began)
     (bits, bits_seconds), (twin, twin_seconds) = trained[scheme], trained[None]
-
-    from onebit import deploy
 
     say("Packing")
     path, weights = folder / f"{data}.onebit", folder / "float-twin.safetensors"
@@ -237,14 +244,11 @@ def in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size
     return np.concatenate([run(inputs[i : i + size]) for i in range(0, len(inputs), size)])
 
 
-def latencies(engine, twin, x: np.ndarray, folder: Path, repeats: int) -> dict[str, float]:
-    """Median seconds of one run on ``x``: the engine, the float twin in PyTorch and in ONNX Runtime, taking turns.
+def latencies(engine, twin, x: np.ndarray, folder: Path, repeats: int) -> dict[str, Timing]:
+    """Seconds of one run on ``x``: the engine, the float twin in PyTorch and in ONNX Runtime, taking turns.
 
     ONNX Runtime is left out where it is not installed.
     """
-    from onebit import deploy
-    from onebit.evidence.engine import latency
-
     tensor, out = torch.from_numpy(x), engine.run(x)
     calls: dict[str, Callable[[], object]] = {
         ENGINE: lambda: engine.run(x, out=out),

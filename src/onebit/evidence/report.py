@@ -49,10 +49,10 @@ def table(demo: Demo) -> tuple[list[str], list[list[str]]]:
         ["file size", size(demo.float_bytes), "-", "-", size(demo.packed_bytes)],
         [
             "latency, 1 image, 1 thread",
-            duration(demo.latency[TORCH]),
-            duration(demo.latency[ONNX]) if ONNX in demo.latency else "-",
+            duration(demo.latency[TORCH].median),
+            duration(demo.latency[ONNX].median) if ONNX in demo.latency else "-",
             "-",
-            duration(demo.latency[ENGINE]),
+            duration(demo.latency[ENGINE].median),
         ],
     ]
     return columns, rows
@@ -88,5 +88,5 @@ def notes(demo: Demo) -> list[str]:
         "The float32 twin has the same architecture without quantizers and was trained by the same recipe; its size is "
         "that of its state as safetensors.",
         f"Latencies are medians of runs that took turns in one process, one thread each; the engine used {demo.isa}.",
-        f"{demo.epochs} epochs took {demo.training_seconds:.0f} s (float twin: {demo.float_training_seconds:.0f} s).",
+        f"Epochs: {demo.epochs}; training took {demo.training_seconds:.0f} s, the twin's {demo.float_training_seconds:.0f} s.",
     ]
