@@ -139,6 +139,16 @@ def test_a_node_that_repeats_another_goes_but_not_where_a_zero_differs_in_sign()
     assert_same_runs(graph, result, floats(2))
 
 
+def test_a_sign_reads_past_a_clip_that_does_not_change_it():
+    x = np.float32([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 2, -2])
+    for low, high, gone in ((-1, 1, True), (-1e-45, 0.0, True), (0.0, 1, False), (-1, -0.5, False)):
+        graph = Graph({"x": TensorType("float32", (9,))})
+        graph.outputs = [graph.add("sign", graph.add("clip", "x", low=low, high=high))]
+        result = passes.optimize(graph)
+        assert (kinds(result) == ["sign"]) == gone
+        assert_same_runs(graph, result, x)
+
+
 def test_what_nothing_needs_goes_and_inputs_stay():
     graph = Graph({"x": TensorType("float32", (2,)), "unused": TensorType("bit", (2,))})
     weight = graph.constant(bits((3, 2)), bit=True)

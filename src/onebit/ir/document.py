@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from onebit.ir.kind import registry
 from onebit.ir.types import TensorType
 
 FORMAT = 1
+MOST_NESTED = 16
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+BRACKET = re.compile(r"[][{}]")
 REQUIRED = ("format", "inputs", "outputs", "nodes")
 OPTIONAL = ("states", "bits", "meta")
 LARGEST = float(np.finfo(np.float64).max)
@@ -93,7 +97,7 @@ def shorten(graph: Graph) -> Graph:
 
 
 def parse(text: str, what: str) -> Any:
-    """Strict JSON: no duplicate keys, no NaN, no number that is not finite; ``ValueError`` in one sentence."""
+    """Strict JSON: no duplicate keys, no NaN, integers of int64, finite numbers, not deep; else ``ValueError``."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -107,12 +111,25 @@ def parse(text: str, what: str) -> Any:
             raise ValueError(f"the number {number[:40]} is not finite")
         return float(number)
 
+    def whole(number: str) -> int:
+        if len(number) > 20 or not -(2**63) <= int(number) < 2**63:
+            raise ValueError(f"the integer {number[:40]} does not fit int64")
+        return int(number)
+
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=finite)
-    except RecursionError:
-        raise ValueError(f"{what} is nested too deeply") from None
+        _expect(_depth(text) <= MOST_NESTED, f"{what} is nested deeper than {MOST_NESTED}")
+        return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_int=whole, parse_constant=finite)
     except ValueError as error:
         raise ValueError(f"{what} is not valid JSON: {error}") from None
+
+
+def _depth(text: str) -> int:
+    """How deep lists and objects are nested in a JSON text."""
+    depth = deepest = 0
+    for bracket in BRACKET.findall(STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, tuple[int, ...]]]:

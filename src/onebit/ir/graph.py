@@ -16,6 +16,7 @@ from onebit.ir.kind import registry
 from onebit.ir.types import NAMES, TensorType, is_bits, make_type
 
 MAX_NAME = 255  # bytes of UTF-8
+MAX_SYMBOLS = 64
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ class Graph:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"input {name!r}: {error}") from None
         symbols = {symbol for given in types.values() for symbol in dims.symbols_of(given.shape)}
+        if len(symbols) > MAX_SYMBOLS:
+            raise ValueError(f"a graph has at most {MAX_SYMBOLS} symbols, got {len(symbols)}")
         for name, array in self.tensors.items():
             _check_name(name, types)
             types[name] = self._tensor_type(name, array)

@@ -15,7 +15,7 @@ def remove_identities(graph: Graph) -> Graph:
 
     Transposes that follow each other become one; a transpose that moves no data becomes a reshape; reshapes that follow
     each other become one; what gives its input back (a transpose, reshape, cast, slice, pad or broadcast to the same)
-    is taken out, and so is a node that repeats an earlier one.
+    is taken out, and so is a node that repeats an earlier one. A sign reads past a clip that does not change it.
     """
     while (result := _once(graph)).nodes != graph.nodes:
         graph = result
@@ -31,6 +31,7 @@ def _once(graph: Graph) -> Graph:
     for node in graph.nodes:
         node = replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
         node = _merge(node, made.get(node.inputs[0]), types)
+        node = _sign_through_clip(node, made.get(node.inputs[0]))
         key = (node.kind, node.inputs, repr(registry[node.kind].complete(node.attributes)))  # repr: -0.0 is not 0.0
         if _does_nothing(node, types):
             names[node.output] = node.inputs[0]
@@ -58,6 +59,15 @@ def _merge(node: Node, before: Node | None, types: dict[str, TensorType]) -> Nod
             node = replace(node, kind="reshape", attributes={"shape": [shape[axis] for axis in perm]})
     if node.kind == "reshape" and before is not None and node.inputs == (before.output,) and before.kind == "reshape":
         node = replace(node, inputs=before.inputs)
+    return node
+
+
+def _sign_through_clip(node: Node, before: Node | None) -> Node:
+    """The sign of a value, where it is the sign of that value clipped to an interval with low < 0 <= high."""
+    if node.kind == "sign" and before is not None and before.kind == "clip":
+        limits = registry["clip"].complete(before.attributes)
+        if limits["low"] < 0 <= limits["high"]:
+            return replace(node, inputs=before.inputs)
     return node
 
 
