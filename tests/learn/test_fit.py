@@ -12,7 +12,7 @@ from torch import nn
 
 from onebit.core.progress import Progress
 from onebit.data import Augment, Dataset, Split
-from onebit.learn import BackPropagation, Distillation, Diverged, History, Recipe, Stage, evaluate, fit
+from onebit.learn import Distillation, Diverged, History, Recipe, Stage, checkpoints, evaluate, fit
 from onebit.learn.batches import Batches
 from onebit.nn.layers import Linear
 
@@ -317,6 +317,28 @@ def test_a_folder_with_a_run_is_not_overwritten_by_accident(tmp_path):
         trained(folder=tmp_path)
     with pytest.raises(ValueError, match=r"another recipe: epochs was 2, is 3"):
         trained(dataclasses.replace(SHORT, epochs=3), folder=tmp_path, resume=True)
+    (tmp_path / "checkpoint.safetensors").unlink()
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match="a finished run without its checkpoint"):
+            trained(folder=tmp_path, resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({"checkpoint_seconds": None}, 2),
+        ({"checkpoint_seconds": 1e-9}, 6),
+        ({"checkpoint_seconds": 1e9}, 2),
+        ({"checkpoint_seconds": None, "checkpoint_steps": 2}, 4),
+    ],
+)
+def test_checkpoints_are_written_every_epoch_and_as_often_as_asked(tmp_path, monkeypatch, settings, count):
+    written = []
+    save = checkpoints.save
+    monkeypatch.setattr(checkpoints, "save", lambda path, tree: (written.append(tree["step"]), save(path, tree)))
+    trained(folder=tmp_path, **settings)
+    assert len(written) == count
+    assert written[-1] == 6
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path):
@@ -403,4 +425,3 @@ def test_another_procedure_runs_in_the_same_loop():
     assert history.test.accuracy > 0.8
     assert history.rows[0].accuracy is None
     assert set(history.rows[0].extra) == {"wrong"}
-    assert isinstance(BackPropagation().__class__, type)

@@ -55,8 +55,8 @@ class Batches:
         if self.size == 0:
             raise ValueError(f"the training part must have at least {processes} examples, got {len(split)}")
         self.per_epoch = len(split) // self.size
-        share = self.size // processes
-        self.rows = slice(rank * share, (rank + 1) * share)
+        self.share = self.size // processes
+        self.rows = slice(rank * self.share, (rank + 1) * self.share)
         self.data, self.recipe, self.device = data, recipe, device
         resident = split.images.numel() * split.images.element_size() <= RESIDENT_BYTES
         home = device if resident else torch.device("cpu")

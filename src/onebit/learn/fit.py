@@ -75,8 +75,12 @@ def fit(
     if resume and folder is None:
         raise ValueError("resume needs the folder of the run")
     place = Path(folder) if folder is not None else None
-    if place is not None and not resume and (place / run.CHECKPOINT).exists():
-        raise FileExistsError(f"{place} has a run already: resume it, or choose another folder")
+    if place is not None:
+        begun, finished = (place / run.CHECKPOINT).exists(), (place / run.MODEL).exists()
+        if begun and not resume:
+            raise FileExistsError(f"{place} has a run already: resume it, or choose another folder")
+        if finished and not begun:
+            raise FileExistsError(f"{place} has a finished run without its checkpoint: choose another folder")
     with _settings(recipe):
         accelerator = _accelerator(recipe, trackers, place)
         if accelerator.is_main_process and place is not None:

@@ -131,7 +131,7 @@ class Loop:
                 self.totals[name] = self.totals[name].to(value.device) + value if name in self.totals else value
             self.step += 1
             if display.live:
-                display.at(self.step, f"loss {float(values['loss']) / self.batches.size:.3f}")
+                display.at(self.step, f"loss {float(values['loss']) / self.batches.share:.3f}")
             if k + 1 < self.plan.per_epoch and self._due():
                 self.elapsed = time.monotonic() - began
                 self._checkpoint()
