@@ -402,6 +402,12 @@ def test_normalisation_makes_the_gradient_orthogonal_to_each_sample():
     assert torch.allclose(norm(5 * x), norm(x))
 
 
+def test_normalisation_divides_by_the_unbiased_deviation_of_each_sample():
+    x = torch.randn(4, 3, 5, 5, dtype=torch.float64)
+    expected = x / torch.sqrt(x.var((1, 2, 3), keepdim=True) + 1e-5)
+    assert torch.allclose(PerSampleStdNorm()(x), expected, rtol=1e-12)
+
+
 def test_normalisation_leaves_a_sample_of_one_element():
     x = torch.tensor([[2.0], [3.0]])
     assert torch.equal(PerSampleStdNorm()(x), x)

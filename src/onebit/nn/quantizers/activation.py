@@ -44,7 +44,11 @@ class PerSampleStdNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.numel() <= x.shape[0]:
             return x
-        return x / torch.sqrt(x.var(tuple(range(1, x.dim())), keepdim=True) + self.eps)
+        # two passes written out: several times as fast as torch.var on a CPU
+        flat = x.flatten(1).to(torch.promote_types(x.dtype, torch.float32))
+        centred = flat - flat.mean(1, keepdim=True)
+        std = torch.sqrt(centred.square().sum(1) / (flat.shape[1] - 1) + self.eps)
+        return x / std.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
 
 
 class BinaryActivation(Quantizer):
