@@ -29,6 +29,7 @@ STORAGE: dict[str, np.dtype[Any]] = {
     "U64": np.dtype("<u8"),
     "BOOL": np.dtype("?"),
 }
+ENTRY = {"dtype", "shape", "data_offsets"}
 WORD = 64
 
 
@@ -140,6 +141,9 @@ def _read_container(data: bytes) -> tuple[str, dict[str, np.ndarray]]:
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or list(metadata) != [KEY] or not isinstance(metadata[KEY], str):
         raise ValueError(f"the metadata must have the one key {KEY!r}, a text")
+    for name, entry in header.items():
+        if name != "__metadata__" and (not isinstance(entry, dict) or entry.keys() != ENTRY):
+            raise ValueError(f"tensor {name!r} must have {', '.join(sorted(ENTRY))} and nothing else")
     try:
         found = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
