@@ -46,13 +46,14 @@ fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, random graphs 
 	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.mutate --count $(COUNT)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(COUNT)
 
-sanitize: setup ## the engine under the address and undefined-behaviour sanitizers
-	@mkdir -p build && PATH="$(CURDIR)/$(BIN):$$PATH" && export PATH && \
-	  cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DONEBIT_SANITIZE=ON \
-	    -DPython_EXECUTABLE="$(CURDIR)/$(PY)" \
-	    -Dnanobind_DIR="$$($(PY) -m nanobind --cmake_dir)" > build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
-	@$(BIN)/cmake --build build/sanitize --target onebit_driver
-	@build/sanitize/onebit_driver
+sanitize: setup $(VENV)/.extra-test ## engine and loader under the address and undefined-behaviour sanitizers (COUNT files)
+	@mkdir -p build
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DONEBIT_PYTHON=OFF -DONEBIT_SANITIZE=ON > build/sanitize.log 2>&1 || { cat build/sanitize.log >&2; exit 1; }
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/sanitize --target onebit_driver fuzz_load
+	@$(PY) -m tests.engine.files build/sanitize/files --count 300
+	@build/sanitize/onebit_driver build/sanitize/files/*.onebit
+	@$(PY) -m tests.runtime.mutate --emit --count $(COUNT) | build/sanitize/fuzz_load -
 
 setup: native ## virtual environment, pinned packages, native build
 

@@ -96,7 +96,7 @@ def test_errors_are_one_sentence_that_names_the_argument(capsys, arguments, said
 
 def test_a_traceback_is_shown_on_request(monkeypatch):
     monkeypatch.setenv("ONEBIT_DEBUG", "1")
-    with pytest.raises(ValueError, match="missing.onebit"):
+    with pytest.raises(ValueError, match=r"missing\.onebit"):
         main(["inspect", "missing.onebit"])
 
 
