@@ -357,6 +357,20 @@ def test_a_centred_shift_starts_from_the_first_training_batch_only():
     assert torch.allclose(quantizer.shift, -x.mean((0, 2, 3)))
 
 
+def test_with_several_processes_a_start_from_data_is_averaged_over_them(monkeypatch):
+    # the other of two processes has seen the same batch times three
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.mul_(4))
+    shift, step = activation_quantizer("centred", 3), UniformActivation(learned=True)
+    x = torch.rand(8, 3, 4, 4)
+    for _ in range(2):
+        shift(x)
+        step(x)
+    assert torch.allclose(shift.shift, -2 * x.mean((0, 2, 3)))
+    assert step.step.item() == pytest.approx(2 * float(x.max()) / 127)
+
+
 def test_an_empty_batch_starts_nothing():
     quantizer = activation_quantizer("centred", 3)
     quantizer(torch.zeros(0, 3, 4, 4))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from onebit.core.errors import check_positive
 from onebit.nn import operators
 from onebit.nn.operators import Operator
-from onebit.nn.quantizers.base import Encoded, Quantizer, scaled_value
+from onebit.nn.quantizers.base import Encoded, Quantizer, scaled_value, start_from
 from onebit.nn.quantizers.binary import check_choice
 from onebit.nn.quantizers.registry import activation_registry
 
@@ -115,10 +115,8 @@ class BinaryActivation(Quantizer):
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
-        """As ``observe``, but only the first time; without a branch on a tensor, so that it compiles."""
-        shift = self._shift()
-        shift.copy_(torch.where(self.initialized, shift, -self._mean(x)))
-        self.initialized.fill_(True)
+        """As ``observe``, but only the first time."""
+        start_from(self.initialized, self._shift(), -self._mean(x))
 
     def _mean(self, x: Tensor) -> Tensor:
         dims = tuple(d for d in range(x.dim()) if d != self.channel_dim % x.dim())

@@ -93,3 +93,16 @@ def mean_abs(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
     """Mean of ``|x|`` over ``dims`` (all without), kept as dimensions of size 1."""
     dims = tuple(range(x.dim())) if dims is None else dims
     return x.abs().mean(dims, keepdim=True)
+
+
+def start_from(initialized: Tensor, value: Tensor, start: Tensor) -> None:
+    """Set ``value`` to ``start`` unless ``initialized``, then mark it initialised; without a branch on a tensor.
+
+    With several processes ``start`` is averaged over them: a parameter that starts from data is the same in all.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized() and not bool(initialized):
+        start = start.clone()
+        torch.distributed.all_reduce(start)
+        start /= torch.distributed.get_world_size()
+    value.copy_(torch.where(initialized, value, start))
+    initialized.fill_(True)

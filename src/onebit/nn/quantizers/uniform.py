@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from onebit.core.errors import check_positive
 from onebit.nn.operators import Round
-from onebit.nn.quantizers.base import Encoded, Quantizer
+from onebit.nn.quantizers.base import Encoded, Quantizer, start_from
 from onebit.nn.quantizers.dorefa import _check_bits
 from onebit.nn.quantizers.registry import activation_registry, weight_registry
 
@@ -107,9 +107,9 @@ class UniformActivation(Quantizer):
             return
         top = x.detach().abs().amax() if self.low else x.detach().amax()
         new = (top / self.high).clamp(min=torch.finfo(self.step.dtype).tiny).to(self.step.dtype)
-        later = self.step if self.learned else self.step + self.momentum * (new - self.step)
-        self.step.copy_(torch.where(self.initialized, later, new))
-        self.initialized.fill_(True)
+        if not self.learned:
+            self.step.copy_(torch.where(self.initialized, self.step + self.momentum * (new - self.step), self.step))
+        start_from(self.initialized, self.step, new)
 
     def encode(self, x: Tensor) -> Encoded:
         if self.training and not torch.compiler.is_exporting():
