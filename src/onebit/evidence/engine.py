@@ -2,13 +2,13 @@
 
 Every 3x3 convolution of bits in a ResNet-18 at batch 1 is timed in the two forms in which networks of bits use it:
 
-- ``float``: bits in, float32 for the shortcut and bits for the next layer out: convolution, affine, sum with the shortcut,
-  sign;
+- ``float``: bits in, float32 for the shortcut and bits for the next layer out: convolution, affine, sum with the
+  shortcut, sign;
 - ``bits``: bits in, bits out: convolution, integer threshold.
 
-A run is a chain of four such layers with weights of their own (as much weight as such a network holds at once), so what it
-costs to enter and leave the network is divided by four; the peer runs a chain of four float32 convolutions of the same
-shape and nothing else, graph optimisations on.
+A run is a chain of four such layers with weights of their own (as much weight as such a network holds at once), so what
+it costs to enter and leave the network is divided by four; the peer runs a chain of four float32 convolutions of the
+same shape and nothing else, graph optimisations on.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ def layers(
                 PEER: float_chain(size, channels, threads=threads),
             }
             found = latency(calls, repeats)
-            times = (Timing(found[name].median / DEPTH, found[name].minimum / DEPTH, repeats) for name in (ENGINE, PEER))
+            both = (found[ENGINE], found[PEER])
+            times = (Timing(timing.median / DEPTH, timing.minimum / DEPTH, repeats) for timing in both)
             macs = size * size * channels * channels * KERNEL * KERNEL
             rows.append(Layer(size, channels, form, *times, macs, ceiling, model.isa, model.threads))
     return rows
