@@ -1,0 +1,37 @@
+"""Random valid graphs that cover every kind: for the interpreter, the passes, the packed file and the engine.
+
+``random_graph(rng)`` makes one graph and inputs for it in a millisecond or so; ``graphs()`` is a hypothesis strategy
+over it (a seed and a number of steps, so failures shrink to few nodes). A graph is grown as a program: each step
+appends a node (or a block of nodes as they occur in networks) whose inputs are chosen among the existing values of a
+suitable type, so every kind can follow every kind. Constants are finite; inputs may hold NaN, infinities, denormals
+and -0.0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+from tests.graphs import channels, elementwise, products, shapes, windows  # their steps
+from tests.graphs.program import Program, random_inputs
+
+from onebit.ir import Graph
+
+__all__ = ["channels", "elementwise", "graphs", "products", "random_graph", "random_inputs", "shapes", "windows"]
+
+
+@st.composite
+def graphs(draw: st.DrawFn, max_steps: int = 20, batch_norm: bool = True) -> tuple[Graph, list[np.ndarray]]:
+    """A valid graph and inputs for it."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    steps = draw(st.integers(1, max_steps))
+    return random_graph(np.random.default_rng(seed), steps, batch_norm=batch_norm)
+
+
+def random_graph(
+    rng: np.random.Generator, steps: int | None = None, *, batch_norm: bool = True
+) -> tuple[Graph, list[np.ndarray]]:
+    """A valid graph of about ``steps`` nodes and inputs for it; without ``batch_norm`` it can be packed."""
+    program = Program(rng, batch_norm)
+    for _ in range(program.choose.randint(2, 20) if steps is None else steps):
+        program.step()
+    return program.finish(), random_inputs(rng, program.graph)

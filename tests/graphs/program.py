@@ -1,0 +1,247 @@
+"""A graph that grows by random steps, and what the steps are made of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+
+from onebit.ir import Graph, TensorType, registry
+from onebit.ir import dim as dims
+from onebit.ir.types import NUMPY
+
+CHANNELS = [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 70]
+WIDE_CHANNELS = [96, 128, 129, 192, 200, 256, 257, 300, 513, 1030]  # more than one tile, more than one block of k
+SPECIAL = np.float32(
+    [
+        np.nan,
+        np.inf,
+        -np.inf,
+        -0.0,
+        0.0,
+        1e-45,
+        -1e-45,
+        1e-39,
+        3e38,
+        -3e38,
+        0.5,
+        1.5,
+        2.5,
+        -0.5,
+        127.5,
+        -128.5,
+        1,
+        -1,
+        2**31,
+    ]
+)
+MOST_ELEMENTS = 6000  # of one value, an image of the batch counted
+INDEX_LIMIT = 10  # int32 and int64 inputs hold 0..9, so that they can be indices
+WIDE = {"int32": 2**31 - 1, "int64": 2**63 - 1}
+
+
+def random_inputs(rng: np.random.Generator, graph: Graph, batch: int | None = None) -> list[np.ndarray]:
+    """Inputs for a graph of :func:`random_graph`; every symbol becomes ``batch`` (default: 0 to 3, mostly 1 and 2)."""
+    if batch is None:
+        batch = int(rng.choice([0, 1, 1, 1, 2, 2, 3]))
+    symbols = {symbol: batch for given in graph.inputs.values() for symbol in dims.symbols_of(given[1])}
+    special = rng.random() < 0.4
+    return [
+        _random_input(rng, given[0], tuple(dims.evaluate(dim, symbols) for dim in given[1]), special)
+        for given in graph.inputs.values()
+    ]
+
+
+def _random_input(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], special: bool) -> np.ndarray:
+    if dtype == "float32":
+        array = rng.standard_normal(shape, np.float32)
+        if special:
+            return np.where(rng.random(shape) < 0.15, rng.choice(SPECIAL, shape), array)
+        return np.rint(array * 4) / np.float32(4) if rng.random() < 0.3 else array  # ties and exact zeros
+    if dtype == "bit":
+        return random_bits(rng, shape)
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if dtype in WIDE:
+        return rng.integers(0, INDEX_LIMIT, shape, NUMPY[dtype])
+    limits = np.iinfo(NUMPY[dtype])
+    return rng.integers(limits.min, limits.max, shape, NUMPY[dtype], endpoint=True)
+
+
+def random_bits(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.integers(0, 2, shape, np.int8) * np.int8(2) - np.int8(1)
+
+
+class Program:
+    """A graph that grows by random steps; it knows the type of every value, and the range of every wide integer."""
+
+    def __init__(self, rng: np.random.Generator, batch_norm: bool = True) -> None:
+        self.rng = rng
+        self.choose = random.Random(int(rng.integers(0, 2**63)))
+        self.last_words = random.Random(int(rng.integers(0, 2**63)))  # what finish() draws does not depend on the steps
+        self.graph = Graph()
+        self.types: dict[str, TensorType] = {}
+        self.values: list[str] = []  # no constants
+        self.ranges: dict[str, tuple[int, int]] = {}
+        self.batch_norm = batch_norm
+        self.batch: int | str = self.choose.choice(["batch", "batch", "batch", "2*batch", 1, 2])
+        self._start()
+
+    # Values
+
+    def _start(self) -> None:
+        for number in range(self.choose.choice([1, 1, 1, 2, 3])):
+            rank = self.choose.choice([4, 4, 4, 4, 2, 3])
+            wide = self.choose.random() < 0.08
+            sizes = [self.choose.randint(1, 2 if wide else 8) for _ in range(rank - 2)]
+            dtype = self.choose.choice(["float32"] * 7 + ["int8", "uint8", "bit", "bool", "int32", "int64"])
+            channels = self.choose.choice(WIDE_CHANNELS if wide else CHANNELS)
+            given = TensorType(dtype, (self.batch, *sizes, channels))
+            self.graph.inputs[f"x{number}"] = given
+            self._know(f"x{number}", given)
+        for _ in range(self.choose.choice([0, 0, 0, 1, 2])):
+            dtype = self.choose.choice(["float32", "float32", "bit", "int32", "int8"])
+            shape = (self.choose.randint(1, 2), self.choose.choice(CHANNELS))
+            initial = self.array(dtype, shape)
+            name = self.graph.state(initial, bit=dtype == "bit")
+            self._know(name, TensorType(dtype, shape))
+
+    def _know(self, name: str, given: TensorType) -> None:
+        self.types[name] = given
+        self.values.append(name)
+        if given.dtype in WIDE:
+            limit = WIDE[given.dtype]
+            self.ranges[name] = (0, INDEX_LIMIT - 1) if name in self.graph.inputs else (-limit - 1, limit)
+
+    def array(self, dtype: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
+        """A random constant."""
+        if dtype == "bit":
+            return random_bits(self.rng, shape)
+        if dtype == "bool":
+            return self.rng.random(shape) < 0.5
+        if dtype == "float32":
+            array = self.rng.standard_normal(shape, np.float32) * np.float32(scale)
+            style = self.choose.random()
+            if style < 0.2:
+                return np.where(
+                    self.rng.random(shape) < 0.3, self.rng.choice(np.float32([0.0, -0.0, 1.0, -1.0]), shape), array
+                )
+            if style < 0.3:
+                return np.rint(array * 2) / np.float32(2)
+            return array
+        if dtype == "int8" and self.choose.random() < 0.4:
+            return self.rng.integers(-1, 2, shape, np.int8)  # ternary
+        low, high = (0, 255) if dtype == "uint8" else (-128, 127)
+        return self.rng.integers(low, high, shape, NUMPY[dtype], endpoint=True)
+
+    def constant(self, dtype: str, shape: tuple[int, ...], scale: float = 1.0) -> str:
+        """A random constant of the graph."""
+        return self.keep(self.array(dtype, shape, scale), dtype)
+
+    def keep(self, array: np.ndarray, dtype: str) -> str:
+        """``array`` as a constant of the graph."""
+        name = self.graph.constant(array, bit=dtype == "bit", name=f"c{len(self.graph.tensors)}")
+        self.types[name] = TensorType(dtype, array.shape)
+        if dtype in WIDE:
+            self.ranges[name] = (int(array.min(initial=0)), int(array.max(initial=0)))
+        return name
+
+    def add(self, kind: str, *inputs: str, **attributes: object) -> str | None:
+        """Append a node; None if its result would be too large."""
+        rule = registry[kind]
+        given = rule.infer(rule.complete(attributes), *[self.types[name] for name in inputs])
+        size = dims.product(given.shape)
+        if dims.parse(size)[0] > MOST_ELEMENTS or len(dims.parse(size)[1]) > 1:
+            return None
+        name = self.graph.add(kind, *inputs, path=f"step.{kind}", name=f"n{len(self.graph.nodes)}", **attributes)
+        self._know(name, given)
+        return name
+
+    def pick(self, accept: Callable[[TensorType], bool]) -> str | None:
+        """A value whose type is accepted: often the newest."""
+        found = [name for name in self.values if accept(self.types[name])]
+        if not found:
+            return None
+        return found[-1] if self.choose.random() < 0.5 else self.choose.choice(found)
+
+    def need(self, accept: Callable[[TensorType], bool]) -> str:
+        """Like :meth:`pick`; raises :class:`Impossible` if there is none."""
+        name = self.pick(accept)
+        if name is None:
+            raise Impossible
+        return name
+
+    def channels(self, name: str) -> int:
+        """The size of the last axis."""
+        size = self.types[name].shape[-1]
+        assert isinstance(size, int)
+        return size
+
+    def some(self, *options: object) -> object:
+        """One of the options."""
+        return self.choose.choice(options)
+
+    # Steps
+
+    def step(self) -> None:
+        """Append a random node, or a block."""
+        while True:
+            try:
+                self.choose.choice(STEPS)(self)
+                return
+            except Impossible:
+                continue
+
+    def finish(self) -> Graph:
+        """The graph, with its outputs and states chosen."""
+        choose, graph = self.last_words, self.graph
+        read = {name for node in graph.nodes for name in node.inputs}
+        made = [node.output for node in graph.nodes]
+        leaves = [name for name in made if name not in read] or self.values[:1]
+        graph.outputs = leaves if choose.random() < 0.6 else choose.sample(leaves, choose.randint(1, len(leaves)))
+        if made and choose.random() < 0.4:
+            graph.outputs = [*graph.outputs, choose.choice(made)]
+        if choose.random() < 0.05:
+            graph.outputs = [*graph.outputs, choose.choice([*graph.inputs, *graph.tensors])]
+        for name in graph.states:
+            same = [value for value in self.values if self.types[value] == self.types[name]]
+            graph.states[name] = same[-1] if choose.random() < 0.7 else choose.choice(same)
+        if choose.random() < 0.2:
+            graph.meta = {"class_names": ["a", "b"], "mean": [0.5], "std": [0.25], "producer": "tests"}
+        return graph
+
+
+class Impossible(Exception):
+    """No value of the graph fits this step."""
+
+
+STEPS: list[Callable[[Program], object]] = []
+
+
+def step(weight: int = 1) -> Callable[[Callable[[Program], object]], Callable[[Program], object]]:
+    """Makes a function a step that is drawn ``weight`` times as often as one of weight 1."""
+
+    def keep(function: Callable[[Program], object]) -> Callable[[Program], object]:
+        STEPS.extend([function] * weight)
+        return function
+
+    return keep
+
+
+def is_float(given: TensorType) -> bool:
+    return given.dtype == "float32"
+
+
+def has_channels(*dtypes: str) -> Callable[[TensorType], bool]:
+    return lambda given: (
+        given.dtype in dtypes and bool(given.shape) and type(given.shape[-1]) is int and given.shape[-1] > 0
+    )
+
+
+def is_image(*dtypes: str) -> Callable[[TensorType], bool]:
+    return lambda given: (
+        given.dtype in dtypes
+        and len(given.shape) == 4
+        and all(type(size) is int and size > 0 for size in given.shape[1:])
+    )
