@@ -124,7 +124,7 @@ def _layer(path: str) -> str:
     """The layer that a module belongs to: quantizers and their operators belong to the layer that holds them."""
     parts = path.split(".")
     for place, part in enumerate(parts):
-        if part.endswith("_quantizer"):
+        if part.endswith(("_quantizer", "_quantizers")):
             return ".".join(parts[:place]) or "(forward)"
     return path or "(forward)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from onebit import ir, runtime
-from onebit.nn.layers import Quantized
+from onebit.nn.layers import MultiheadAttention, Quantized
 from onebit.nn.operators import Operator
 
 
@@ -104,9 +105,12 @@ def recorded_bits(model: torch.nn.Module) -> Iterator[dict[str, list[np.ndarray]
         return hook
 
     for name, module in model.named_modules():
-        operator = getattr(getattr(module, "input_quantizer", None), "operator", None)
-        if isinstance(module, Quantized) and isinstance(operator, Operator):
-            handles.append(operator.register_forward_hook(keep(name, module.spatial)))
+        quantizers = [module.input_quantizer] if isinstance(module, Quantized) else []
+        if isinstance(module, MultiheadAttention):
+            quantizers = list(module.input_quantizers.values())
+        for quantizer in quantizers:
+            if isinstance(operator := getattr(quantizer, "operator", None), Operator):
+                handles.append(operator.register_forward_hook(keep(name, getattr(module, "spatial", 0))))
     try:
         model.eval()
         yield seen
@@ -134,5 +138,14 @@ def _bits(graph: ir.Graph, seen: dict[str, list[np.ndarray]], inputs: list[np.nd
     for (path, call, _), value in zip(names, values):
         if call < len(seen[path]) and seen[path][call].size == value.size:
             total += value.size
-            differ += int((seen[path][call].reshape(-1) != value.reshape(-1)).sum())
+            differ += _differing(seen[path][call], value)
     return total, differ
+
+
+def _differing(a: np.ndarray, b: np.ndarray) -> int:
+    """How many entries differ; the axes before the last may stand in another order in the graph."""
+    if a.ndim != b.ndim:
+        return int((a.reshape(-1) != b.reshape(-1)).sum())
+    orders = [(*order, a.ndim - 1) for order in itertools.permutations(range(a.ndim - 1))]
+    same = [order for order in orders if a.transpose(order).shape == b.shape]
+    return min((int((a.transpose(order) != b).sum()) for order in same), default=a.size)

@@ -111,7 +111,7 @@ def pack(
 
 def float_size(model: torch.nn.Module) -> int:
     """Bytes in float32 of the parameters of the float twin of ``model`` and of the running statistics of its norms."""
-    numbers = sum(p.numel() for name, p in model.named_parameters() if "_quantizer." not in name)
+    numbers = sum(p.numel() for name, p in model.named_parameters() if "_quantizer" not in name)
     statistics = sum(
         b.numel() for name, b in model.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
     )
