@@ -1,4 +1,4 @@
-// From the bytes of a packed file to a checked graph, and from input shapes to the shape of every value.
+// From the bytes of a packed file to a checked graph.
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -19,16 +19,6 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
-
-// Runs `what`, and puts `where` before the sentence of an error.
-template <class Where, class What>
-auto with_place(Where where, What what) {
-    try {
-        return what();
-    } catch (const std::invalid_argument& error) {
-        throw std::invalid_argument(cat(where(), ": ", error.what()));
-    }
-}
 
 std::string_view text_of(const json::Value& value, std::string_view what) {
     if (!value.is(json::Kind::string)) fail(what, " must be a string");
@@ -312,39 +302,5 @@ private:
 }  // namespace
 
 Graph load_graph(std::span<const std::byte> file) { return Loader(file).run(); }
-
-std::vector<Shape> bind_shapes(const Graph& graph, std::span<const Shape> inputs) {
-    const Binding binding = bind_symbols(graph, inputs);
-    std::vector<Type> types(graph.values.size());
-    for (std::size_t i = 0; i < types.size(); ++i) {
-        const Value& value = graph.values[i];
-        types[i].dtype = value.type.dtype;
-        if (value.constant >= 0) types[i].shape = value.type.shape;
-    }
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-        Type& type = types[static_cast<std::size_t>(graph.inputs[i])];
-        for (const std::int64_t size : inputs[i]) type.shape.push_back(constant(size));
-        with_place([&] { return cat("input ", quoted(graph.values[static_cast<std::size_t>(graph.inputs[i])].name)); },
-                   [&] { return multiply(element_count(inputs[i]), static_cast<std::int64_t>(element_bytes(type.dtype))); });
-    }
-    // The rules of loading once more, with integers: what depends on sizes (an empty axis, a window outside) shows now.
-    for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-        const Node& node = graph.nodes[i];
-        with_place([&] { return cat("node ", i, " (", node.kind, ")"); }, [&] {
-            Inference of{node, {}, {}, graph.symbols, &binding};
-            for (const int input : node.inputs) {
-                const Value& value = graph.values[static_cast<std::size_t>(input)];
-                of.inputs.push_back(&types[static_cast<std::size_t>(input)]);
-                of.constants.push_back(value.constant >= 0 ? &graph.constants[static_cast<std::size_t>(value.constant)] : nullptr);
-            }
-            types[static_cast<std::size_t>(node.outputs[0])] = infer(find_kind(node.kind), of);
-        });
-    }
-    std::vector<Shape> shapes(types.size());
-    for (std::size_t i = 0; i < types.size(); ++i) {
-        for (const Dim& dim : types[i].shape) shapes[i].push_back(dim.coefficient);
-    }
-    return shapes;
-}
 
 }  // namespace onebit

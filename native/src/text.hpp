@@ -34,4 +34,14 @@ inline std::string quoted(std::string_view name) {
     return cat("'", name.substr(0, cut), "...'");
 }
 
+// Runs `what`, and puts `where` before the sentence of an error.
+template <class Where, class What>
+auto with_place(Where where, What what) {
+    try {
+        return what();
+    } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument(cat(where(), ": ", error.what()));
+    }
+}
+
 }  // namespace onebit

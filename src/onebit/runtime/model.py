@@ -105,7 +105,8 @@ class Model:
         for index, target in enumerate(targets):
             for other in (*arrays, *targets[:index]):
                 if _overlap(target, other):
-                    raise ValueError(f"out for {self.outputs[index].name!r} must not overlap an input or another output")
+                    name = self.outputs[index].name
+                    raise ValueError(f"out for {name!r} must not overlap an input or another output")
         return targets
 
     def predict(self, *inputs: np.ndarray) -> np.ndarray:
