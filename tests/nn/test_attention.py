@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.export import Dim
 
 from onebit.nn import MultiheadAttention, TransformerEncoderLayer, penalty
 from onebit.nn.layers import Linear
@@ -162,6 +163,22 @@ def test_only_after_relu_the_second_feed_forward_layer_gets_a_centred_shift(acti
     layer = TransformerEncoderLayer(E, HEADS, 16, activation=activation, input_quantizer="bireal")
     kinds = [layer.linear1.input_quantizer.shift_kind, layer.linear2.input_quantizer.shift_kind]
     assert kinds == ["none", "centred" if activation == "relu" else "none"]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_an_exported_encoder_layer_is_the_eval_layer_bit_for_bit(batch_first: bool):
+    layer = TransformerEncoderLayer(
+        E, HEADS, 16, batch_first=batch_first, weight_quantizer="xnor", input_quantizer="xnor"
+    )
+    layer.eval()
+    x = torch.randn(4, 4, E)
+    with torch.no_grad():
+        dynamic = ({0 if batch_first else 1: Dim("batch")},)
+        program = torch.export.export(layer, (x,), dynamic_shapes=dynamic).run_decompositions({})
+        other = torch.randn(7, 4, E) if batch_first else torch.randn(4, 7, E)
+        assert torch.equal(program.module()(other), layer(other))
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert targets.count("onebit.linear.default") == 6
 
 
 def test_in_eval_mode_without_gradients_every_projection_is_called():

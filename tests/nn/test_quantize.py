@@ -259,7 +259,7 @@ def test_tied_and_shared_layers_stay_tied_and_shared():
 def test_hooks_and_parametrizations_survive_the_swap():
     model = nn.Sequential(nn.Linear(6, 6), nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)), nn.Linear(6, 2))
     calls = []
-    model[1].register_forward_hook(lambda *_: calls.append(1))
+    handle = model[1].register_forward_hook(lambda *_: calls.append(1))
     weight = model[1].weight.detach().clone()
     report = quantize_(model, "dorefa")
     assert [row.path for row in report.swapped] == ["1"]
@@ -269,6 +269,23 @@ def test_hooks_and_parametrizations_survive_the_swap():
     assert calls == [1]
     assert model[1].parametrizations.weight.original1.grad is not None
     copy.deepcopy(model)
+    handle.remove()
+    model(torch.randn(3, 6))
+    assert calls == [1]
+
+
+def test_an_error_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16), nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1), nn.Linear(8, 2))
+    before = [*model.modules()]
+
+    def broken(layer: nn.Module) -> nn.Module:
+        raise RuntimeError("no output for you")
+
+    with pytest.raises(RuntimeError, match="no output for you"):
+        quantize_(model, Scheme("bnn", "bnn", output=broken))
+    assert all(a is b for a, b in zip(model.modules(), before, strict=True))
+    assert type(model[0].self_attn) is nn.MultiheadAttention
+    assert type(model[0].linear1) is nn.Linear
 
 
 # attention and Hugging Face

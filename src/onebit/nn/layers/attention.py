@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onebit.nn.layers.linear import Linear, linear_product
-from onebit.nn.layers.quantized import QuantizerLike, quantized_product
+from onebit.nn.layers.quantized import QuantizerLike, quantized_product, take_over
 from onebit.nn.quantizers import Quantizer, build_activation, build_weight, centred
 
 _PROJECTIONS = ("q", "k", "v")
@@ -64,9 +64,7 @@ class MultiheadAttention(nn.MultiheadAttention):
     ) -> MultiheadAttention:
         """The same attention with quantizers; it holds the very parameters of ``module``."""
         layer = cls.__new__(cls)
-        layer.__dict__.update(
-            {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()}
-        )
+        take_over(layer, module)
         layer._attach(weight_quantizer, input_quantizer)
         layer.train(module.training)
         return layer
@@ -222,9 +220,7 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
     ) -> TransformerEncoderLayer:
         """The same layer with quantizers; it holds the very parameters of ``module``."""
         layer = cls.__new__(cls)
-        layer.__dict__.update(
-            {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()}
-        )
+        take_over(layer, module)
         layer._attach(weight_quantizer, input_quantizer, hidden_quantizer)
         layer.train(module.training)
         return layer

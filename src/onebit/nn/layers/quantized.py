@@ -68,9 +68,7 @@ class Quantized(nn.Module):
         """A layer of bits that holds the very parameters, buffers, hooks and parametrizations of the float
         ``module``."""
         layer = cls.__new__(_parametrized_class(cls, module))
-        layer.__dict__.update(
-            {key: value.copy() if isinstance(value, dict) else value for key, value in module.__dict__.items()}
-        )
+        take_over(layer, module)
         layer.adopt(**settings)
         layer.attach(weight_quantizer, input_quantizer)
         layer.train(module.training)
@@ -190,6 +188,16 @@ def _exact(product: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tenso
     if device != "cpu":
         sums = sums + (sums.round() - sums).detach()
     return sums.to(x.dtype) if dtype == torch.float64 else sums
+
+
+def take_over(layer: nn.Module, module: nn.Module) -> None:
+    """Give ``layer``, made without its constructor, all that ``module`` has: the very parameters, buffers and hooks.
+
+    What is added to ``layer`` later does not appear in ``module``; hooks stay removable by the handles given out for
+    them.
+    """
+    own = ("_parameters", "_buffers", "_modules")
+    layer.__dict__.update({key: value.copy() if key in own else value for key, value in module.__dict__.items()})
 
 
 def _parametrized_class(cls: type[Layer], module: nn.Module) -> type[Layer]:
