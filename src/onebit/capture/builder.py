@@ -277,4 +277,4 @@ def to_numpy(tensor: torch.Tensor, dtype: str | None = None) -> np.ndarray:
     if dtype is None:
         raise Unsupported(f"a constant has dtype {tensor.dtype}, which the graph does not have; cast it")
     kind = {"bit": torch.int8}.get(dtype) or getattr(torch, dtype)
-    return tensor.detach().to(kind).contiguous().numpy()
+    return tensor.detach().to(kind).cpu().contiguous().numpy()
