@@ -17,7 +17,7 @@ from onebit.cli.output import progress
 
 
 def one(seed: int) -> None:
-    """One random graph, run twice (its state moves on), on every instruction set; ``AssertionError`` at a difference."""
+    """One random graph, run twice as its state moves on, everywhere; ``AssertionError`` says what differs."""
     rng = np.random.default_rng([20, seed])
     graph, inputs = random_graph(rng, batch_norm=False)
     again = random_inputs(rng, graph)

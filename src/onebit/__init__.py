@@ -18,7 +18,7 @@ _LAZY = {
 }
 _WINGS = ("core", "ir", "runtime", "nn", "data", "learn", "capture", "deploy", "evidence", "cli")
 
-__all__ = ["__version__", *_LAZY, *_WINGS]
+__all__ = ["__version__", *_LAZY, *_WINGS]  # noqa: PLE0604
 
 
 def __getattr__(name: str):

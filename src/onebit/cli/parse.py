@@ -16,14 +16,13 @@ import tyro
 from onebit.cli.main import UsageError
 
 
-def parse(function: Callable, arguments: Sequence[str], prog: str, default: object = None) -> Callable | None:
+def parse(function: Callable, arguments: Sequence[str], prog: str) -> Callable | None:
     """The call of ``function`` that ``arguments`` describe, or ``None`` after ``--help`` was printed.
 
     Args:
         function: its parameters with their types become the arguments; its docstring, up to ``Args:``, the description.
         arguments: the words after the command's name.
         prog: the command, for the help and errors.
-        default: for a dataclass instead of a function: the instance whose values stand where no argument is given.
 
     Raises:
         UsageError: one sentence that names the argument, what was given and what is allowed.
@@ -35,17 +34,15 @@ def parse(function: Callable, arguments: Sequence[str], prog: str, default: obje
     def later(*positional, **named):
         return functools.partial(function, *positional, **named)
 
-    extra = {} if default is None else {"default": default}
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured), _sentences(function, prog, arguments):
             return tyro.cli(
-                function if default is not None else later,
+                later,
                 args=list(arguments),
                 prog=prog,
                 description=description,
                 config=(tyro.conf.FlagCreatePairsOff,),
-                **extra,
             )
     except SystemExit as stop:
         if not stop.code:

@@ -34,8 +34,8 @@ def plot(
     from onebit.nn import operators
 
     if json:
-        names = ("x", "forward", "gradient")
-        print_json({n: dict(zip(names, operators.curve(n, low, high, 101))) for n in operators.registry})
+        keys = ("x", "forward", "gradient")
+        print_json({n: dict(zip(keys, operators.curve(n, low, high, 101))) for n in operators.registry})
         return
     from onebit.core.errors import require
     from onebit.core.files import atomic

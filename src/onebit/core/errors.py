@@ -16,7 +16,7 @@ class MissingExtra(ImportError):
 
 
 class Unsupported(ValueError):
-    """A model or graph holds something that a reader of the graph cannot handle; the text names it and says what to do."""
+    """A model or graph holds what a reader of the graph cannot handle; the text names it and says what to do."""
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
@@ -35,7 +35,8 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
 
 def check_range(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:
     """``value`` if it is a finite number in ``[low, high]``, else ``ValueError`` naming argument, value and range."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
         allowed = "finite" if low == -math.inf and high == math.inf else f"{low}..{high}"
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
     return value

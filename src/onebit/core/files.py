@@ -13,8 +13,8 @@ from pathlib import Path
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name when the block ends without an error.
 
-    The data reaches the disk before the name does. A reader sees the old file or the new one, never half of one; after an
-    error the old one is untouched and nothing is left behind.
+    The data reaches the disk before the name does. A reader sees the old file or the new one, never half of one; after
+    an error the old one is untouched and nothing is left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

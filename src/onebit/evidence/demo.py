@@ -19,7 +19,7 @@ from onebit import deploy, ir, runtime
 from onebit.core.files import atomic
 from onebit.core.registry import unknown
 from onebit.evidence.engine import Timing, latency
-from onebit.learn import ModelSpec, Recipe, train
+from onebit.learn import ModelSpec, Recipe, Result, train
 from onebit.nn import schemes
 
 
@@ -197,14 +197,15 @@ def run(
     say("Running the packed file on the test set")
     engine = runtime.load(path, threads=1)
     inputs = engine.normalize(dataset.test.images.numpy())
-    outputs = in_batches(engine.run, inputs)
+    outputs = in_batches(lambda x: only(engine.run(x)), inputs)
     labels = dataset.test.labels.numpy()
     count = min(preset.exact or len(inputs), len(inputs))
     say(f"Comparing engine and interpreter bit for bit on {count} test images")
     exact = in_batches(lambda x: ir.load(path).run(x)[0][0], inputs[:count])
     exactness = []
     for isa in (name for name in runtime.available_isas() if name != "interpreter"):
-        found = in_batches(runtime.load(path, threads=1, isa=isa).run, inputs[:count])
+        model = runtime.load(path, threads=1, isa=isa)
+        found = in_batches(lambda x, model=model: only(model.run(x)), inputs[:count])  # type: ignore[misc]
         exactness.append(Exactness(isa, found.size, differing_bits(found, exact)))
 
     say("Timing one image on one thread")
@@ -219,8 +220,8 @@ def run(
         seed=seed,
         train_examples=len(dataset.train),
         test_examples=len(dataset.test),
-        float_accuracy=twin.history.test.accuracy,
-        bits_accuracy=bits.history.test.accuracy,
+        float_accuracy=accuracy(twin),
+        bits_accuracy=accuracy(bits),
         packed_accuracy=float((outputs.argmax(1) == labels).mean()),
         float_bytes=weights.stat().st_size,
         packed_bytes=path.stat().st_size,
@@ -237,6 +238,16 @@ def run(
         samples=samples(dataset.test.images.numpy(), labels, outputs, names),
         filters=first_bits(bits.model),
     )
+
+
+def accuracy(result: Result) -> float:
+    """Share of the test part that a training's network gets right."""
+    return result.history.test.accuracy if result.history.test is not None else math.nan
+
+
+def only(outputs: np.ndarray | tuple[np.ndarray, ...]) -> np.ndarray:
+    """The first output of a network."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int = 100) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,5 +128,5 @@ def _operators() -> list[dict[str, str]]:
     return cards
 
 
-def _curve(x: Sequence[float], y: Sequence[float], style: str, label: str) -> str:
-    return line_chart([Series(label, x, y, style)], width=260, height=110, count=3)
+def _curve(x: np.ndarray, y: np.ndarray, style: str, label: str) -> str:
+    return line_chart([Series(label, x.tolist(), y.tolist(), style)], width=260, height=110, count=3)
