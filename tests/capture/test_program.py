@@ -63,6 +63,18 @@ def test_the_batch_of_the_example_does_not_matter(batch):
     assert run(graph, torch.zeros(7, 3)).shape == (7, 2)
 
 
+def test_what_a_model_does_in_place_is_captured_and_its_input_kept():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            y += 1
+            y[:, 0] = 5
+            return nn.functional.relu_(y) + x
+
+    x = torch.randn(3, 4)
+    np.testing.assert_array_equal(run(capture.from_torch(InPlace(), x), x), InPlace()(x).numpy())
+
+
 def test_nothing_is_dynamic_where_none_is_given():
     assert capture.from_torch(nn.Linear(3, 2), torch.zeros(1, 3), dynamic={}).inputs["input"].shape == (1, 3)
 

@@ -105,7 +105,7 @@ def recorded_bits(model: torch.nn.Module) -> Iterator[dict[str, list[np.ndarray]
         return hook
 
     for name, module in model.named_modules():
-        quantizers = [module.input_quantizer] if isinstance(module, Quantized) else []
+        quantizers: list[torch.nn.Module | None] = [module.input_quantizer] if isinstance(module, Quantized) else []
         if isinstance(module, MultiheadAttention):
             quantizers = list(module.input_quantizers.values())
         for quantizer in quantizers:

@@ -128,3 +128,37 @@ def _take(b: Builder, x: Value, axis: int, numbers: list[int]) -> Value:
         raise b.unsupported(f"{len(numbers)} indices without a regular step", "use an embedding")
     parts = [b.lay_out(b.slice(x, axis, number, number + 1), x.order).name for number in numbers]
     return b.value(b.emit("concat", *parts, axis=x.order.index(axis)), x.order)
+
+
+@rule("aten.select_scatter.default")
+def select_scatter(b: Builder, x, part, axis, index) -> Value:
+    """``x`` with ``x.select(axis, index)`` replaced by ``part``: what ``x[:, 0] = part`` becomes."""
+    axis %= len(x.shape)
+    size = x.shape[axis]
+    if isinstance(size, str) or isinstance(index, str):
+        raise b.unsupported("writing to one entry of a dynamic axis", "make that size static")
+    return _replace(b, x, b.unsqueeze(b.materialize(part), axis), axis, index % size)
+
+
+@rule("aten.slice_scatter.default")
+def slice_scatter(b: Builder, x, part, axis=0, start=None, stop=None, step=1) -> Value:
+    """``x`` with ``x[start:stop]`` along ``axis`` replaced by ``part``."""
+    axis %= len(x.shape)
+    first, last = _bound(b, start, x.shape[axis], 0), _bound(b, stop, x.shape[axis], 2**63 - 1)
+    if first == 0 and last is None:
+        return part
+    if step != 1 or first is None or last is None:
+        raise b.unsupported("writing to a slice with a step", "use torch.where with a mask")
+    return _replace(b, x, b.materialize(part), axis, first)
+
+
+def _replace(b: Builder, x, part: Value, axis: int, start: int) -> Value:
+    x = b.materialize(x)
+    stop, size = start + int(part.shape[axis]), int(x.shape[axis])
+    dtype = x.dtype if x.dtype == part.dtype else "float32" if b.out.floating else "int64"
+    x, part = b.as_dtype(x, dtype), b.lay_out(b.as_dtype(part, dtype), x.order)
+    names = [b.slice(x, axis, 0, start).name] if start else []
+    names += [part.name, *([b.slice(x, axis, stop, size).name] if stop < size else [])]
+    if len(names) == 1:
+        return part
+    return b.value(b.emit("concat", *names, axis=x.order.index(axis)), x.order)

@@ -134,3 +134,9 @@ def like(b: Builder, x, fill=None, **_) -> Constant:
 def new(b: Builder, x, shape, fill=None, **_) -> Constant:
     number = fill if fill is not None else float(b.op == "aten.new_ones.default")
     return Constant(torch.full(b.out.at_one, number, dtype=b.out.dtype), b.out.shape)
+
+
+@rule("aten.fill.Scalar", "aten.fill.Tensor", "aten.copy.default")
+def fill(b: Builder, x, value, *_) -> Value:
+    """``value`` in the shape of ``x``: what ``x[...] = value`` becomes."""
+    return expand(b, value)
