@@ -352,9 +352,9 @@ void quantize_tile(const Step& step, std::int64_t channels, const Place& place, 
     }
 }
 
-void apply(const Program& program, const Place& place, Tile& tile) {
+void apply(const Program& program, int from, const Place& place, Tile& tile) {
     const std::int64_t channels = program.channels;
-    for (int i = 0; i < program.count; ++i) {
+    for (int i = from; i < program.count; ++i) {
         const Step& step = program.steps[i];
         switch (step.op) {
             case Op::load: load_tile(step, channels, place, tile); break;
@@ -460,6 +460,58 @@ inline int vectors_for(std::int64_t width) {
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// From counts of differing bits to sums, and in the same pass, for tiles without a rest, the steps that most binary layers begin
+// with: a threshold; or affine, sum with a tensor, store, sign. Returns the number of steps done.
+int finish_bits(const Job& job, std::int64_t group, std::int64_t channel, std::int64_t pixel, const Place& place, Tile& tile) {
+    const Program& program = job.program;
+    const Step* steps = program.steps;
+    const std::int64_t channels = program.channels;
+    const bool full = program.count > 0 && place.width == place.vectors * lanes;
+    const bool affine = full && steps[0].op == Op::affine, threshold = full && steps[0].op == Op::threshold;
+    int done = affine || threshold ? 1 : 0;
+    const auto next = [&](Op op) { return affine && done < program.count && steps[done].op == op ? &steps[done++] : nullptr; };
+    const Step* add = done < program.count && steps[done].operand == Operand::tensor ? next(Op::add) : nullptr;
+    const Step* store = next(Op::store);
+    const Step* sign = threshold ? &steps[0] : next(Op::sign);
+
+    const std::int64_t row_words = (channels + 31) / 32;
+    const float* other = add ? static_cast<const float*>(add->first) + place.row * channels + place.channel : nullptr;
+    float* out = store ? static_cast<float*>(store->out) + place.row * channels + place.channel : nullptr;
+    std::uint32_t* bits = sign ? static_cast<std::uint32_t*>(sign->out) + place.row * row_words + place.channel / 32 : nullptr;
+    const float* scale = affine ? static_cast<const float*>(steps[0].first) + place.channel : nullptr;
+    const float* shift = affine ? static_cast<const float*>(steps[0].second) + place.channel : nullptr;
+    const std::int32_t* limit = threshold ? static_cast<const std::int32_t*>(steps[0].first) + place.channel : nullptr;
+    const std::int32_t* mask = threshold ? static_cast<const std::int32_t*>(steps[0].second) + place.channel : nullptr;
+    const std::int32_t* bases = job.bases + group * job.group_stride + channel;
+    for (int r = 0; r < place.rows; ++r) {
+        const std::int32_t* base = bases + (job.classes ? job.classes[pixel + r] : 0) * job.class_stride;
+        std::uint32_t word = 0;
+        for (int v = 0; v < place.vectors; ++v) {
+            I& at = tile.at[r * tile_vectors + v];
+            const I sum = load(base + v * lanes) - (at + at);
+            unsigned set = 0;
+            if (affine) {
+                F x = __builtin_convertvector(sum, F) * load(scale + v * lanes) + load(shift + v * lanes);
+                if (add) x = add->reversed ? load(other + r * channels + v * lanes) + x : x + load(other + r * channels + v * lanes);
+                if (store) save(out + r * channels + v * lanes, x);
+                if (sign) set = Isa::mask_ge(x, F{});
+                at = (I)x;
+            } else {
+                if (threshold) set = Isa::mask_ge(sum ^ load(mask + v * lanes), load(limit + v * lanes));
+                at = sum;
+            }
+            if (sign) {
+                word |= static_cast<std::uint32_t>(set) << (v * lanes % 32);
+                if ((v + 1) * lanes % 32 == 0 || v + 1 == place.vectors) {
+                    bits[r * row_words + v * lanes / 32] = word;
+                    word = 0;
+                }
+            }
+        }
+    }
+    return done;
+}
+
 template <class P>
 std::int64_t items_of(const Job& job) {
     constexpr int most = Isa::rows(P::arithmetic);
@@ -497,17 +549,9 @@ void run_job(const Job& job, std::int64_t begin, std::int64_t end) {
         else
             multiply_rows<P, tile_vectors / 4>(place.rows, job, weights, input, first, tile);
 
-        if constexpr (P::arithmetic == Arithmetic::bits) {
-            const std::int32_t* bases = job.bases + group * job.group_stride + channel;
-            for (int r = 0; r < place.rows; ++r) {
-                const std::int32_t* base = bases + (job.classes ? job.classes[first + r] : 0) * job.class_stride;
-                for (int v = 0; v < place.vectors; ++v) {
-                    I& at = tile.at[r * tile_vectors + v];
-                    at = load(base + v * lanes) - (at + at);
-                }
-            }
-        }
-        apply(job.program, place, tile);
+        int done = 0;
+        if constexpr (P::arithmetic == Arithmetic::bits) done = finish_bits(job, group, channel, first, place, tile);
+        apply(job.program, done, place, tile);
     }
 }
 
@@ -545,7 +589,7 @@ void pointwise(const Program& program, std::int64_t rows, std::int64_t begin, st
         place.channel = channel;
         place.width = left < tile_width ? left : tile_width;
         place.vectors = static_cast<int>(divide_up(place.width, lanes));
-        apply(program, place, tile);
+        apply(program, 0, place, tile);
     }
 }
 
