@@ -109,7 +109,9 @@ def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
         print_table(sort, ("name", "<what it is"), rows)
 
 
-def support(kind: Positional[Annotated[str, arg(metavar="KIND")]] = "", /, *, json: bool = False) -> None:
+def support(
+    kind: Positional[Annotated[str, arg(metavar="[KIND]", help_behavior_hint="")]] = "", /, *, json: bool = False
+) -> None:
     """The matrix of kinds (what a node of the graph can be) and readers (what can be done with a graph).
 
     Example: onebit support conv

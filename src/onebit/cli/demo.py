@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from onebit.cli.arguments import OptionalInt
 from onebit.cli.output import note, print_json, print_table
 from onebit.core.errors import check_range
 
@@ -13,8 +14,8 @@ from onebit.core.errors import check_range
 def demo(
     *,
     data: str = "digits",
-    epochs: int | None = None,
-    width: int | None = None,
+    epochs: OptionalInt = None,
+    width: OptionalInt = None,
     scheme: str = "biper",
     seed: int = 0,
     output: Path = Path("runs/demo"),

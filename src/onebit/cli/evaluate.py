@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional, arg
-
+from onebit.cli.arguments import Model, Name, OptionalPath, Sizes
 from onebit.cli.model import resolve
 from onebit.cli.output import note, print_json, progress
 from onebit.core.errors import check_range
 
 
 def evaluate(
-    model: Positional[Annotated[str, arg(metavar="MODEL")]],
+    model: Model,
     /,
     *,
-    data: str = "",
-    scheme: str = "",
-    size: tuple[str, ...] = (),
-    weights: Path | None = None,
+    data: Name = "",
+    scheme: Name = "",
+    size: Sizes = (),
+    weights: OptionalPath = None,
     limit: int = 0,
     json: bool = False,
 ) -> None:

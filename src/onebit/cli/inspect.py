@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tyro.conf import Positional
-
+from onebit.cli.arguments import File
 from onebit.cli.output import in_bytes, in_count, packed_file, print_json, print_table
 
 
-def inspect(file: Positional[Path], /, *, json: bool = False) -> None:
+def inspect(file: File, /, *, json: bool = False) -> None:
     """Print the graph of a packed file: each node with its output's type, parameters, their bits, operations, memory.
 
     Example: onebit inspect network.onebit

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 DONE, DOES_NOT_HOLD, CANNOT_RUN = 0, 1, 2
@@ -95,15 +97,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     from onebit.cli.parse import parse
 
-    warnings.showwarning = _show_warning
     module, _, attribute = COMMANDS[name].target.partition(":")
     function: Callable = getattr(importlib.import_module(module), attribute)
     call = parse(function, arguments, prog=f"onebit {name}")
     if call is None:
         return DONE
-    status = call()
+    with _quiet_libraries():
+        status = call()
     sys.stdout.flush()
     return DONE if status is None else status
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Warnings of onebit in one line each; those of libraries, and their logs, for programmers: on request only."""
+    level = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        if not os.environ.get("ONEBIT_DEBUG"):
+            logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(level)
 
 
 def sentence(error: BaseException) -> str:
@@ -126,7 +142,6 @@ def sentence(error: BaseException) -> str:
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     from onebit.core.errors import OnebitWarning
 
-    # Warnings of libraries are for their programmers; ours are for the person at the command line.
     if issubclass(category, OnebitWarning):
         print(f"onebit: {' '.join(str(message).split())}", file=sys.stderr)
     elif os.environ.get("ONEBIT_DEBUG"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from onebit.core.errors import require
 from onebit.core.registry import unknown
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from onebit.data import Dataset
@@ -93,11 +95,20 @@ def registered(name: str, scheme: str, sizes: Sequence[str], dataset: Dataset | 
     """The registered model ``name``, sizes that follow from ``dataset`` filled in; weights from seed 0."""
     from onebit.learn import ModelSpec
 
-    spec = ModelSpec(name, parse_sizes(sizes), scheme or None)
-    try:
-        return (spec.fitted(dataset) if dataset is not None else spec).build(seed=0)
-    except TypeError as error:
-        raise ValueError(f"--size: {error}") from None
+    chosen = parse_sizes(sizes)
+    check_sizes(name, chosen)
+    spec = ModelSpec(name, chosen, scheme or None)
+    return (spec.fitted(dataset) if dataset is not None else spec).build(seed=0)
+
+
+def check_sizes(name: str, sizes: Collection[str]) -> None:
+    """``ValueError`` where the registered model ``name`` has no such size."""
+    from onebit.nn import models
+
+    known = [size for size in inspect.signature(models.registry[name]).parameters if size != "scheme"]
+    for size in sizes:
+        if size not in known:
+            raise ValueError("--size: " + unknown(f"size of model {name!r}:", size, known))
 
 
 def parse_sizes(texts: Sequence[str]) -> dict[str, Any]:
@@ -144,7 +155,7 @@ def _from_factory(text: str) -> nn.Module:
     return model
 
 
-def example_input(dataset: Dataset | None, shape: Sequence[int], count: int = 2):
+def example_input(dataset: Dataset | None, shape: Sequence[int], count: int = 2) -> torch.Tensor:
     """``count`` normalised test examples of ``dataset``, or normal random numbers of ``shape`` without one."""
     import torch
 
@@ -155,6 +166,18 @@ def example_input(dataset: Dataset | None, shape: Sequence[int], count: int = 2)
     if not shape:
         raise ValueError("give --data NAME or --input SIZES (of one example, such as 3,32,32)")
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def check_fit(model: nn.Module, example: torch.Tensor) -> None:
+    """``ValueError`` where the network cannot take ``example``."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            model(example)
+    except (RuntimeError, ValueError, IndexError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"the network does not take inputs of shape {tuple(example.shape)}: {said}") from error
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional, arg
-
-from onebit.cli.model import example_input, parse_shape, resolve
+from onebit.cli.arguments import Model, Name, OptionalPath, Shape, Sizes
+from onebit.cli.model import check_fit, example_input, parse_shape, resolve
 from onebit.cli.output import note, print_json, progress
 
 
 def pack(
-    model: Positional[Annotated[str, arg(metavar="MODEL")]],
+    model: Model,
     /,
     *,
-    output: Path | None = None,
-    input: str = "",
-    data: str = "",
-    scheme: str = "",
-    size: tuple[str, ...] = (),
-    weights: Path | None = None,
+    output: OptionalPath = None,
+    input: Shape = "",
+    data: Name = "",
+    scheme: Name = "",
+    size: Sizes = (),
+    weights: OptionalPath = None,
     samples: int = 100,
     json: bool = False,
 ) -> None:
@@ -52,6 +50,7 @@ def pack(
         )
     path = output or Path(Path(model.partition(":")[2] or model).name + ".onebit")
     example = example_input(found.data, shape)
+    check_fit(found.model, example)
     from onebit import deploy
 
     meta = None

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tyro.conf import Positional
 
 from onebit.cli import picture
+from onebit.cli.arguments import File, Files, Name
 from onebit.cli.output import in_seconds, note, packed_file, print_json, progress
 from onebit.core.errors import check_range, require
 
@@ -16,15 +16,15 @@ BATCH = 100
 
 
 def run(
-    file: Positional[Path],
-    images: Positional[tuple[Path, ...]] = (),
+    file: File,
+    images: Files = (),
     /,
     *,
-    data: str = "",
+    data: Name = "",
     limit: int = 0,
     invert: bool = False,
     threads: int = 1,
-    isa: str = "",
+    isa: Name = "",
     json: bool = False,
 ) -> None:
     """Run a packed file: on pictures, for the class of each and its probability, or on a test set, for the accuracy.

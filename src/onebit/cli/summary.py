@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from tyro.conf import Positional, arg
-
-from onebit.cli.model import parse_shape, resolve
+from onebit.cli.arguments import Model, Name, Shape, Sizes
+from onebit.cli.model import check_fit, example_input, parse_shape, resolve
 from onebit.cli.output import print_json, progress
 
 
 def summary(
-    model: Positional[Annotated[str, arg(metavar="MODEL")]],
+    model: Model,
     /,
     *,
-    input: str = "",
-    data: str = "",
-    scheme: str = "",
-    size: tuple[str, ...] = (),
+    input: Shape = "",
+    data: Name = "",
+    scheme: Name = "",
+    size: Sizes = (),
     json: bool = False,
 ) -> None:
     """Bits, operations and memory of every layer of a network, before packing.
@@ -41,6 +38,7 @@ def summary(
     from onebit.capture import summary as summarize
 
     sizes = shape or (found.data.input_shape if found.data is not None else ())
+    check_fit(found.model, example_input(None, sizes))
     with progress("reading the network", quiet=json):
         result = summarize(found.model, sizes)
     if json:

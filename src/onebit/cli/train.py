@@ -7,8 +7,9 @@ from typing import Any
 
 from tyro.conf import OmitArgPrefixes
 
+from onebit.cli.arguments import Name, OptionalPath, Sizes
 from onebit.cli.flags import given, recipe_flags
-from onebit.cli.model import parse_sizes
+from onebit.cli.model import check_sizes, parse_sizes
 from onebit.cli.output import print_json
 from onebit.core.registry import unknown
 
@@ -18,13 +19,13 @@ NONE_GIVEN: Any = RecipeFlags()
 
 def train(
     *,
-    recipe: Path | None = None,
-    model: str = "",
-    data: str = "",
-    scheme: str = "",
-    size: tuple[str, ...] = (),
-    teacher: str = "",
-    output: Path | None = None,
+    recipe: OptionalPath = None,
+    model: Name = "",
+    data: Name = "",
+    scheme: Name = "",
+    size: Sizes = (),
+    teacher: Name = "",
+    output: OptionalPath = None,
     resume: bool = False,
     settings: OmitArgPrefixes[RecipeFlags] = NONE_GIVEN,  # type: ignore[valid-type]
     json: bool = False,
@@ -84,6 +85,7 @@ def _job(recipe: Path | None, model: str, data: str, scheme: str, size: tuple[st
         chosen["scheme"] = scheme
     if size:
         chosen["sizes"] = {**chosen.get("sizes", {}), **parse_sizes(size)}
+        check_sizes(chosen["name"], chosen["sizes"])
     values["model"] = chosen
     values["data"] = data or values.get("data", "digits")
     values["recipe"] = {**values.get("recipe", {}), **flags}

@@ -49,8 +49,8 @@ class Preset:
 
 PRESETS = {
     "digits": Preset(8, 0.01, 32, {"width": 64, "depth": 5, "stem_stride": 1}, threads=1),
-    "mnist": Preset(6, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
-    "fashion-mnist": Preset(6, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
+    "mnist": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
+    "fashion-mnist": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=500),
     "cifar10-jpeg": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=200),
     "cifar10": Preset(10, 0.01, 128, {"width": 64, "depth": 5, "stem_stride": 2}, exact=200),
 }
