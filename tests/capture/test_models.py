@@ -104,6 +104,25 @@ def test_sums_of_codes_are_exact_whatever_pads_them(pad_value, weight, settings)
     np.testing.assert_array_equal(run(graph, x), model.eval()(x).detach().numpy())
 
 
+class Step(nn.Module):
+    """A convolution of the codes 0 and 1."""
+
+    def forward(self, x):
+        weight = torch.tensor([1.0, -1.0, 1.0]).view(1, 3, 1, 1)
+        return torch.ops.onebit.conv((x >= 0).to(x.dtype), weight, [1, 1], [0, 0, 0, 0], [1, 1], 1, 0)
+
+
+@pytest.mark.parametrize("codes", ["int8", "uint8", "step"])
+def test_codes_that_are_no_signs_are_convolved_as_integers(codes):
+    settings = {"padding": 1, "bias": False, "weight_quantizer": "bnn", "input_quantizer": codes}
+    model = Step() if codes == "step" else onebit.nn.layers.Conv2d(3, 4, 3, **settings).eval()
+    x = torch.randn(2, 3, 5, 5)
+    graph = capture.from_torch(model, x)
+    (conv,) = [node for node in graph.nodes if node.kind == "conv"]
+    assert graph.types()[conv.inputs[0]].dtype == ("int8" if codes == "int8" else "uint8")
+    np.testing.assert_array_equal(run(graph, x), model(x).detach().numpy())
+
+
 def test_float_inputs_meet_bit_weights():
     model = nn.Sequential(onebit.nn.layers.Conv1d(3, 4, 3, weight_quantizer="bnn", input_quantizer=None))
     graph = capture.from_torch(model, torch.zeros(2, 3, 7))

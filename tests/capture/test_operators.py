@@ -139,6 +139,7 @@ CASES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:var")  # of an empty batch
 @pytest.mark.parametrize(("name", "function", "x"), CASES, ids=[case[0] for case in CASES])
 def test_the_graph_gives_what_pytorch_gives(name, function, x):
     graph = capture.from_torch(One(function), x)

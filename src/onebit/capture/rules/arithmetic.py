@@ -174,10 +174,8 @@ def masked_fill(b: Builder, x, mask, value) -> Value:
 
 @rule("aten._to_copy.default", "aten.to.dtype", "aten.type_as.default")
 def cast(b: Builder, x: Value, *_, dtype: torch.dtype | None = None, **__) -> Value:
-    if (
-        b.out.floating
-    ):  # a float of the program may be bits or integer sums here; they widen where arithmetic asks for it
-        return b.floats(x) if x.dtype in ("int64", "bool") else x
+    if b.out.floating:  # it may be bits, codes or integer sums in the graph: they widen where arithmetic asks for it
+        return b.floats(x) if x.dtype == "int64" else x
     if b.out.dtype not in DTYPES:
         raise b.unsupported(f"a cast to {b.out.dtype}", "use float32, int64 or bool")
     return b.as_dtype(x, DTYPES[b.out.dtype])

@@ -60,9 +60,10 @@ def linear(b: Builder, x: Value, weight: Constant) -> Value:
 def number_system(b: Builder, x: Value, weight: Constant) -> tuple[Value, str]:
     """Input and dtype of the weights in a number system of the graph: bits where all weights are -1 or +1, integers
     where the input has integers and all weights are, floats else."""
+    x = b.as_dtype(x, "uint8") if x.dtype == "bool" else x  # the codes 0 and 1 of a step
     codes = weight.tensor.double()
     if bool((codes.abs() == 1).all()):
-        return b.floats(x) if x.dtype in ("int32", "int64", "bool") else x, "bit"
+        return b.floats(x) if x.dtype in ("int32", "int64") else x, "bit"
     whole = bool((codes == codes.round()).all()) and codes.numel() > 0 and codes.min() >= -128 and codes.max() <= 127
     if x.dtype in ("bit", "int8", "uint8") and whole:
         return x, "int8"
