@@ -1,4 +1,5 @@
 // Kinds that move elements and compute nothing: whatever the dtype, an element is a number of bytes.
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -90,16 +91,32 @@ void pad_elements(const Call& call, T value) {
     const auto& pads = std::get<std::vector<std::vector<std::int64_t>>>(call.node.attributes.find("pads")->second);
     const T* from = call.in[0].as<const T>();
     T* to = call.out.as<T>();
-    const std::int64_t count = element_count(out);
-    for (std::int64_t i = 0; i < count; ++i) {
-        std::int64_t rest = i, offset = 0, stride = 1;
-        bool inside = true;
-        for (std::size_t axis = out.size(); axis-- > 0; rest /= out[axis], stride *= in[axis]) {
-            const std::int64_t at = rest % out[axis] - pads[axis][0];
-            inside = inside && at >= 0 && at < in[axis];
-            offset += at * stride;
+    std::fill_n(to, element_count(out), value);
+    const std::size_t rank = in.size();
+    if (element_count(in) == 0) return;
+    if (rank == 0) {
+        *to = *from;
+        return;
+    }
+    // Where the row of the input begins in the output; then row after row.
+    std::array<std::int64_t, max_rank> strides{}, at{};
+    std::int64_t stride = 1, offset = 0;
+    for (std::size_t axis = rank; axis-- > 0; stride *= out[axis]) {
+        strides[axis] = stride;
+        offset += pads[axis][0] * stride;
+    }
+    const std::int64_t row = in[rank - 1];
+    for (;; from += row) {
+        std::copy_n(from, row, to + offset);
+        std::size_t axis = rank - 1;
+        for (;;) {
+            if (axis == 0) return;
+            --axis;
+            offset += strides[axis];
+            if (++at[axis] < in[axis]) break;
+            offset -= strides[axis] * in[axis];
+            at[axis] = 0;
         }
-        to[i] = inside ? from[offset] : value;
     }
 }
 
