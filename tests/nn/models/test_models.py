@@ -127,3 +127,10 @@ def test_unknown_names_and_arguments_are_answered_with_the_known_ones():
         models.build("resnet2")
     with pytest.raises(TypeError, match="did you mean 'width'"):
         models.build("mlp", widht=3)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_convnet_halves_the_map_in_the_middle_without_being_told(depth):
+    model = models.build("convnet", width=4, depth=depth)
+    strides = [block.conv.stride[0] for block in model.blocks]
+    assert strides == [2 if position == depth // 2 else 1 for position in range(depth)]

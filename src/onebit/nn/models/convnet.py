@@ -30,7 +30,7 @@ class ConvNet(nn.Module):
         in_channels: channels of the images.
         width: channels of the stem.
         depth: convolutions of bits.
-        downsample: which of them (0-based) have stride 2.
+        downsample: which of them (0-based) have stride 2; without it the middle one, ``depth // 2``.
         widen: factor of the channels at these, 1 or more.
         stem_stride: 1 or 2; 2 for images of 28x28 and larger, 1 for smaller ones.
         activation: ``"prelu"``, ``"hardtanh"`` or ``"rprelu"``.
@@ -46,7 +46,7 @@ class ConvNet(nn.Module):
         in_channels: int = 1,
         width: int = 64,
         depth: int = 5,
-        downsample: Sequence[int] = (2,),
+        downsample: Sequence[int] | None = None,
         widen: int = 1,
         stem_stride: int = 2,
         activation: str = "prelu",
@@ -58,7 +58,7 @@ class ConvNet(nn.Module):
         sizes = (("num_classes", num_classes), ("in_channels", in_channels), ("width", width), ("depth", depth))
         for name, value in (*sizes, ("widen", widen), ("stem_stride", stem_stride)):
             parts.check_size(name, value)
-        positions = tuple(downsample)
+        positions = (depth // 2,) if downsample is None else tuple(downsample)
         if sorted(set(positions)) != list(positions) or any(p not in range(depth) for p in positions):
             raise ValueError(f"downsample must be ascending positions in 0..{depth - 1}, got {downsample!r}")
         self.stem = parts.stem_conv(in_channels, width, 3, stem_stride, stem)

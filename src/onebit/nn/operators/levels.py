@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from onebit.core.errors import check_positive, check_range
-from onebit.nn.operators.base import Operator, in_dtype, sign
+from onebit.nn.operators.base import Operator, in_dtype
 from onebit.nn.operators.registry import registry
 from onebit.nn.ops import quantize_codes
 
@@ -17,7 +17,7 @@ _INT32 = 2**31 - 128  # the largest float32 below 2^31
 
 @registry.register("step")
 class Step(Operator):
-    """Step to {0, 1}: ``(sign(x) + 1) / 2``, with half the gradient of a clipped sign.
+    """Step to {0, 1}, which is ``(sign(x) + 1) / 2``, with half the gradient of a clipped sign.
 
     Forward: ``y = 1 if x >= 0 else 0`` (NaN gives 0). Backward: ``dL/dx = 1/2 * dL/dy if |x| <= clip else 0``.
 
@@ -36,7 +36,7 @@ class Step(Operator):
         self.clip = float(check_positive("clip", clip))
 
     def hard(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        return (sign(x) + 1) / 2
+        return (x >= 0).to(x.dtype)
 
     def gradient(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return (x.abs() <= self.clip).to(x.dtype) / 2
