@@ -53,7 +53,8 @@ sanitize: setup $(VENV)/.extra-test ## engine and loader under the address and u
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/sanitize --target onebit_driver fuzz_load
 	@$(PY) -m tests.engine.files build/sanitize/files --count 300
 	@build/sanitize/onebit_driver build/sanitize/files/*.onebit
-	@$(PY) -m tests.runtime.mutate --emit --count $(COUNT) | build/sanitize/fuzz_load -
+	@$(PY) -m tests.runtime.mutate --emit --count $(COUNT) | build/sanitize/fuzz_load - > build/sanitize/verdicts.txt
+	@echo "Loader: $$(wc -l < build/sanitize/verdicts.txt) mutated files read under the sanitizers, no finding"
 
 setup: native ## virtual environment, pinned packages, native build
 
