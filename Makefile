@@ -28,7 +28,7 @@ demo: setup ## train a network of bits on real digits, pack it, run it natively,
 	@$(BIN)/onebit demo $(ARGS)
 
 test: setup $(VENV)/.extra-test ## all tests and the examples in the docstrings (ARGS="tests/ir -k conv" for some)
-	@OMP_NUM_THREADS=$(TEST_THREADS) $(PY) -m pytest $(or $(ARGS),tests src)
+	@OMP_NUM_THREADS=$(TEST_THREADS) $(PY) -m pytest -n auto --dist worksteal $(or $(ARGS),tests src)
 
 lint: setup $(VENV)/.extra-lint ## ruff, mypy, import-linter
 	@$(BIN)/ruff check src tests

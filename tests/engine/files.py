@@ -9,13 +9,17 @@ import numpy as np
 from tests.graphs import random_graph
 
 from onebit import ir
-from onebit.evidence.engine import FORMS, binary_chain
+from onebit.evidence.engine import FORMS, Shape, binary_layers
 
 
 def write(folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """``count`` random graphs and the chains of the layer benchmark, small; their paths."""
+    """``count`` random graphs and the layers of the benchmark, small; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    graphs = {f"chain-{form}": binary_chain(9, 96, form, depth=2) for form in FORMS}
+    graphs = {
+        f"layers-{form}-{stride}": binary_layers(Shape(9, 96, stride), form, depth=2)
+        for form in FORMS
+        for stride in (1, 2)
+    }
     for number in range(count):
         graphs[f"random-{number}"] = random_graph(np.random.default_rng([seed, number]), batch_norm=False)[0]
     paths = []

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from onebit.cli.arguments import OptionalInt
+from onebit.cli.arguments import OptionalInt, OutputWithDefault
 from onebit.cli.output import note, print_json, print_table
 from onebit.core.errors import check_range
 
@@ -18,7 +18,8 @@ def demo(
     width: OptionalInt = None,
     scheme: str = "biper",
     seed: int = 0,
-    output: Path = Path("runs/demo"),
+    output: OutputWithDefault = Path("runs/demo"),
+    resume: bool = False,
     json: bool = False,
 ) -> int:
     """Train a network of bits and its float twin, pack the network of bits into one small file, run that file natively,
@@ -36,7 +37,8 @@ def demo(
         width: channels of the network; as suits the data set by default.
         scheme: how layers become bits; see `onebit list schemes`.
         seed: of everything random.
-        output: folder of the packed file and the page.
+        output: folder of the training runs, the packed file and the page.
+        resume: go on where a run that was stopped has left off, instead of training anew.
         json: print the numbers as JSON and nothing else.
     """
     if epochs is not None:
@@ -48,7 +50,9 @@ def demo(
     from onebit.evidence import page, report
 
     quiet = (lambda text: None) if json else note
-    found = measure.run(data, scheme, output, epochs, width, seed, progress=not json, say=quiet)
+    found = measure.run(
+        data, scheme, output, epochs, width, seed, resume=resume, progress=not json, say=quiet
+    )
     command = shlex.join(["onebit", *_arguments(data, epochs, width, scheme, seed, output)])
     html = output / "index.html"
     page.write(found, html, command)

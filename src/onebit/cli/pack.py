@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onebit.cli.arguments import Model, Name, OptionalPath, Shape, Sizes
+from onebit.cli.arguments import Model, Name, OptionalPath, Output, Shape, Sizes
 from onebit.cli.model import check_fit, example_input, parse_shape, resolve
 from onebit.cli.output import note, print_json, progress
 
@@ -13,7 +13,7 @@ def pack(
     model: Model,
     /,
     *,
-    output: OptionalPath = None,
+    output: Output = None,
     input: Shape = "",
     data: Name = "",
     scheme: Name = "",
@@ -26,7 +26,7 @@ def pack(
 
     Says how many output bits and predictions of the file differ from PyTorch on test examples.
 
-    Example: onebit pack runs/digits --output digits.onebit
+    Example: onebit pack runs/digits -o digits.onebit
 
     Args:
         model: a run folder, a registered model, or package.module:factory.

@@ -8,6 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from onebit.cli.arguments import OutputWithDefault
 from onebit.cli.output import print_json
 
 
@@ -15,7 +16,7 @@ def plot(
     what: Positional[Literal["operators"]] = "operators",
     /,
     *,
-    output: Path = Path("operators.svg"),
+    output: OutputWithDefault = Path("operators.svg"),
     low: float = -2.0,
     high: float = 2.0,
     json: bool = False,

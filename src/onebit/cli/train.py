@@ -7,7 +7,7 @@ from typing import Any
 
 from tyro.conf import OmitArgPrefixes
 
-from onebit.cli.arguments import Name, OptionalPath, Sizes
+from onebit.cli.arguments import Name, OptionalPath, Output, Sizes
 from onebit.cli.flags import given, recipe_flags
 from onebit.cli.model import check_sizes, parse_sizes
 from onebit.cli.output import print_json
@@ -25,7 +25,7 @@ def train(
     scheme: Name = "",
     size: Sizes = (),
     teacher: Name = "",
-    output: OptionalPath = None,
+    output: Output = None,
     resume: bool = False,
     settings: OmitArgPrefixes[RecipeFlags] = NONE_GIVEN,  # type: ignore[valid-type]
     json: bool = False,

@@ -6,9 +6,10 @@ Every 3x3 convolution of bits in a ResNet-18 at batch 1 is timed in the two form
   shortcut, sign;
 - ``bits``: bits in, bits out: convolution, integer threshold.
 
-A run is a chain of four such layers with weights of their own (as much weight as such a network holds at once), so what
-it costs to enter and leave the network is divided by four; the peer runs a chain of four float32 convolutions of the
-same shape and nothing else, graph optimisations on.
+A run is four such layers with weights of their own (as much weight as such a network holds at once), so what it costs
+to enter and leave the network is divided by four: a chain where the shape stays, four readers of one input where a
+stride of 2 halves the map and doubles the channels. The peer runs four float32 convolutions of the same shapes in the
+same arrangement and nothing else, graph optimisations on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +26,38 @@ from onebit import ir
 from onebit.core.errors import check_range, require
 from onebit.runtime.model import Model
 
-#: Height (and width) and channels of the binary 3x3 convolutions of ResNet-18.
-SHAPES = ((56, 64), (28, 128), (14, 256), (7, 512))
+
+class Shape(NamedTuple):
+    """A 3x3 convolution with padding 1: height (and width) and channels of its input; with stride 2 channels double."""
+
+    size: int
+    channels: int
+    stride: int = 1
+
+    @property
+    def out_size(self) -> int:
+        """Height and width of the output."""
+        return (self.size - 1) // self.stride + 1
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output."""
+        return self.channels * self.stride
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one such layer."""
+        return self.out_size**2 * self.out_channels * self.channels * KERNEL * KERNEL
+
+    def __str__(self) -> str:
+        return f"{self.size}x{self.size}x{self.channels}{f' /{self.stride}' if self.stride > 1 else ''}"
+
+
+#: The binary 3x3 convolutions of ResNet-18.
+SHAPES = (
+    *(Shape(size, channels) for size, channels in ((56, 64), (28, 128), (14, 256), (7, 512))),
+    *(Shape(size, channels, 2) for size, channels in ((56, 64), (28, 128), (14, 256))),
+)
 FORMS = ("float", "bits")
 DEPTH = 4
 KERNEL = 3
@@ -47,8 +79,7 @@ class Layer:
     """One binary convolution measured.
 
     Args:
-        size: height and width of the image.
-        channels: in and out.
+        shape: of the layer, with its stride where that is 2.
         form: ``float`` (float32 and bits out) or ``bits`` (bits out).
         engine: seconds of one layer in the engine.
         peer: seconds of one float32 convolution in ONNX Runtime.
@@ -58,8 +89,7 @@ class Layer:
         threads: of both.
     """
 
-    size: int
-    channels: int
+    shape: str
     form: str
     engine: Timing
     peer: Timing
@@ -67,11 +97,6 @@ class Layer:
     ceiling: float
     isa: str
     threads: int
-
-    @property
-    def shape(self) -> str:
-        """Height, width and channels, as text."""
-        return f"{self.size}x{self.size}x{self.channels}"
 
     @property
     def ratio(self) -> float:
@@ -127,62 +152,75 @@ def latency(calls: dict[str, Callable[[], object]], repeats: int, warmup: int = 
     return {name: Timing(statistics.median(times), min(times), repeats) for name, times in taken.items()}
 
 
-def binary_chain(size: int, channels: int, form: str, depth: int = DEPTH, seed: int = 0) -> ir.Graph:
-    """``depth`` binary 3x3 convolutions, zero padding: input float32 ``(1, size, size, channels)``.
+def binary_layers(shape: Shape, form: str, depth: int = DEPTH, seed: int = 0) -> ir.Graph:
+    """``depth`` binary 3x3 convolutions, zero padding.
 
-    ``float``: the output is float32 of the same shape. ``bits``: bits, pooled over the whole map (cheap to hand out).
+    Inputs: float32 ``(1, size, size, channels)``, whose signs are convolved; in the form ``float`` with a stride also
+    the shortcut, float32 in the shape of the result. Bits that leave the network are pooled over the whole map first,
+    so that they are cheap to hand out.
     """
     rng = np.random.default_rng(seed)
-    graph = ir.Graph({"x": ir.TensorType("float32", (1, size, size, channels))})
+    graph = ir.Graph({"x": ir.TensorType("float32", (1, shape.size, shape.size, shape.channels))})
+    chained = shape.stride == 1
     y, bits = "x", graph.add("sign", "x")
+    if form == "float" and not chained:
+        y = "shortcut"
+        graph.inputs[y] = ir.TensorType("float32", (1, shape.out_size, shape.out_size, shape.out_channels))
+    floats, packed = [], []
     for _ in range(depth):
-        weight = rng.integers(0, 2, (channels, KERNEL, KERNEL, channels), np.int8) * np.int8(2) - np.int8(1)
-        sums = graph.add("conv", bits, graph.constant(weight, bit=True), padding=list(PAD))
+        size = (shape.out_channels, KERNEL, KERNEL, shape.channels)
+        weight = rng.integers(0, 2, size, np.int8) * np.int8(2) - np.int8(1)
+        stride = [shape.stride] * 2
+        sums = graph.add("conv", bits, graph.constant(weight, bit=True), padding=list(PAD), stride=stride)
         if form == "bits":
-            limit = graph.constant(rng.integers(-9, 10, channels).astype(np.int32))
-            sense = graph.constant(rng.integers(0, 2, channels, np.int8) * np.int8(2) - np.int8(1), bit=True)
-            bits = graph.add("threshold", sums, limit, sense)
-            continue
-        scale = graph.constant(rng.uniform(0.01, 0.1, channels).astype(np.float32))
-        shift = graph.constant(rng.standard_normal(channels).astype(np.float32))
-        y = graph.add("add", graph.add("affine", sums, scale, shift), y)
-        bits = graph.add("sign", y)
-    graph.outputs = [y]
-    if form == "bits":
-        graph.outputs = [graph.add("max_pool", bits, kernel=[size, size], stride=[1, 1])]
-    else:
-        graph.nodes.pop()  # nobody reads the last bits
+            limit = graph.constant(rng.integers(-9, 10, shape.out_channels).astype(np.int32))
+            sense = graph.constant(rng.integers(0, 2, shape.out_channels, np.int8) * np.int8(2) - np.int8(1), bit=True)
+            packed.append(graph.add("threshold", sums, limit, sense))
+        else:
+            scale = graph.constant(rng.uniform(0.01, 0.1, shape.out_channels).astype(np.float32))
+            shift = graph.constant(rng.standard_normal(shape.out_channels).astype(np.float32))
+            floats.append(graph.add("add", graph.add("affine", sums, scale, shift), y))
+            packed.append(graph.add("sign", floats[-1]))
+        if chained:
+            y, bits = (floats or "x")[-1], packed[-1]
+    last = slice(-1, None) if chained else slice(None)
+    window = [shape.out_size] * 2
+    pooled = [graph.add("max_pool", value, kernel=window, stride=[1, 1]) for value in packed[last]]
+    graph.outputs = [*floats[last], *pooled]
     return graph
 
 
-def float_chain(size: int, channels: int, depth: int = DEPTH, seed: int = 0, threads: int = 1) -> Callable[[], object]:
-    """``depth`` float32 3x3 convolutions of the same shape in ONNX Runtime, as a call."""
+def float_layers(shape: Shape, depth: int = DEPTH, seed: int = 0, threads: int = 1) -> Callable[[], object]:
+    """``depth`` float32 3x3 convolutions of the same shapes in ONNX Runtime, as a call."""
     onnx = require("onnx", "train", "timing against ONNX Runtime")
     onnxruntime = require("onnxruntime", "train", "timing against ONNX Runtime")
     rng = np.random.default_rng(seed)
-    shape = [1, channels, size, size]
-    value = onnx.helper.make_tensor_value_info
-    nodes, weights = [], []
+    value, chained = onnx.helper.make_tensor_value_info, shape.stride == 1
+    nodes, weights, size = [], [], (shape.out_channels, shape.channels, KERNEL, KERNEL)
     for i in range(depth):
-        weight = rng.standard_normal((channels, channels, KERNEL, KERNEL)).astype(np.float32) / np.float32(channels)
+        weight = rng.standard_normal(size).astype(np.float32) / np.float32(shape.channels)
         weights.append(onnx.numpy_helper.from_array(weight, f"w{i}"))
-        ends = [f"x{i}", f"w{i}"], [f"x{i + 1}"]
-        nodes.append(onnx.helper.make_node("Conv", *ends, kernel_shape=[KERNEL] * 2, pads=list(PAD)))
-    first, last = (value(name, onnx.TensorProto.FLOAT, shape) for name in ("x0", f"x{depth}"))
-    graph = onnx.helper.make_graph(nodes, "convolutions", [first], [last], weights)
+        ends = [f"x{i if chained else 0}", f"w{i}"], [f"x{i + 1}"]
+        settings = {"kernel_shape": [KERNEL] * 2, "pads": list(PAD), "strides": [shape.stride] * 2}
+        nodes.append(onnx.helper.make_node("Conv", *ends, **settings))
+    given = [1, shape.channels, shape.size, shape.size]
+    made = [1, shape.out_channels, shape.out_size, shape.out_size]
+    first = value("x0", onnx.TensorProto.FLOAT, given)
+    results = [value(f"x{i}", onnx.TensorProto.FLOAT, made) for i in ([depth] if chained else range(1, depth + 1))]
+    graph = onnx.helper.make_graph(nodes, "convolutions", [first], results, weights)
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feed = {"x0": rng.standard_normal(shape).astype(np.float32)}
+    feed = {"x0": rng.standard_normal(given).astype(np.float32)}
     return lambda: session.run(None, feed)
 
 
 def layers(
     threads: int = 1,
     repeats: int = 50,
-    shapes: Sequence[tuple[int, int]] = SHAPES,
+    shapes: Sequence[Shape] = SHAPES,
     isa: str | None = None,
     peak_seconds: float = 0.2,
 ) -> list[Layer]:
@@ -191,7 +229,7 @@ def layers(
     Args:
         threads: of the engine and its peer.
         repeats: timed runs of each.
-        shapes: ``(size, channels)`` pairs.
+        shapes: of the layers.
         isa: instruction set of the engine; the fastest by default.
         peak_seconds: spent on finding the ceiling of the bare micro-kernel.
     """
@@ -200,20 +238,20 @@ def layers(
     rng = np.random.default_rng(1)
     rows = []
     for form in FORMS:
-        for size, channels in shapes:
-            model = Model(ir.dumps(binary_chain(size, channels, form)), threads, isa)
-            x = rng.standard_normal((1, size, size, channels)).astype(np.float32)
-            out = model.run(x)
+        for shape in shapes:
+            graph = binary_layers(shape, form)
+            model = Model(ir.dumps(graph), threads, isa)
+            inputs = [rng.standard_normal(given.shape).astype(np.float32) for given in graph.inputs.values()]  # type: ignore[arg-type]
+            out = model.run(*inputs)
             ceiling = engine.peak(model.isa, "bits", peak_seconds / len(shapes) / len(FORMS))
             calls: dict[str, Callable[[], object]] = {
-                ENGINE: lambda model=model, x=x, out=out: model.run(x, out=out),  # type: ignore[misc]
-                PEER: float_chain(size, channels, threads=threads),
+                ENGINE: lambda model=model, inputs=inputs, out=out: model.run(*inputs, out=out),  # type: ignore[misc]
+                PEER: float_layers(shape, threads=threads),
             }
             found = latency(calls, repeats)
             both = (found[ENGINE], found[PEER])
-            times = (Timing(timing.median / DEPTH, timing.minimum / DEPTH, repeats) for timing in both)
-            macs = size * size * channels * channels * KERNEL * KERNEL
-            rows.append(Layer(size, channels, form, *times, macs, ceiling, model.isa, model.threads))
+            ours, theirs = (Timing(timing.median / DEPTH, timing.minimum / DEPTH, repeats) for timing in both)
+            rows.append(Layer(str(shape), form, ours, theirs, shape.macs, ceiling, model.isa, model.threads))
     return rows
 
 
