@@ -18,46 +18,10 @@ from onebit import data as datasets
 from onebit import deploy, ir, runtime
 from onebit.core.files import atomic
 from onebit.core.registry import unknown
-from onebit.data import Augment
 from onebit.evidence.engine import Timing, latency
-from onebit.learn import ModelSpec, Recipe, Result, train
+from onebit.evidence.presets import FLOAT_ENDS, PRESETS
+from onebit.learn import ModelSpec, Result, train
 from onebit.nn import schemes
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What is trained on one data set, bits and float twin alike.
-
-    Args:
-        recipe: of the training; the test part is the only held-out one, nothing is chosen by it.
-        sizes: arguments of the model ``convnet``.
-        exact: compare engine and interpreter on so many test examples; 0 for all (the interpreter is slow).
-    """
-
-    recipe: Recipe
-    sizes: dict[str, Any]
-    exact: int = 500
-
-
-# Stem and head of int8: in a network this small, float32 ones would be a tenth of the file.
-ENDS = {"stem": "int8", "head": "int8"}
-FLOAT_ENDS = {"stem": "float", "head": "float"}
-SMALL = {"width": 32, "widen": 2, "downsample": [1], "depth": 5} | ENDS
-LARGE = {"width": 64, "widen": 2, "downsample": [2], "depth": 6} | ENDS
-IMAGES = Recipe(epochs=12, learning_rate=0.003, validation=0.0, channels_last=True)
-
-PRESETS = {
-    # Layers as small as those for digits gain nothing from several threads, and lose much on a machine that is busy.
-    "digits": Preset(
-        Recipe(epochs=8, batch_size=32, learning_rate=0.01, validation=0.0, threads=1),
-        {"width": 64, "depth": 5, "stem_stride": 1} | ENDS,
-        exact=0,
-    ),
-    "mnist": Preset(replace(IMAGES, augment=Augment(crop=2)), SMALL),
-    "fashion-mnist": Preset(replace(IMAGES, augment=Augment(crop=1, flip=True)), SMALL),
-    "cifar10-jpeg": Preset(replace(IMAGES, epochs=20, augment=Augment(crop=4, flip=True)), LARGE),
-    "cifar10": Preset(replace(IMAGES, epochs=20, augment=Augment(crop=4, flip=True)), LARGE),
-}
 
 
 @dataclass(frozen=True)
@@ -308,7 +272,7 @@ def first_bits(model) -> np.ndarray | None:
     """The weight of the first convolution of bits: ``(O, I, kH, kW)`` int8 of -1 and +1; ``None`` without one."""
     for module in model.modules():
         quantizer, weight = getattr(module, "weight_quantizer", None), getattr(module, "weight", None)
-        if quantizer is not None and weight is not None and weight.ndim == 4:
+        if quantizer is not None and quantizer.num_bits == 1 and weight is not None and weight.ndim == 4:
             return np.where(quantizer.encode(weight).codes.detach().numpy() >= 0, 1, -1).astype(np.int8)
     return None
 
