@@ -31,7 +31,7 @@ def test_the_float_layers_of_the_peer_have_the_shapes_of_ours():
     for shape in (engine.Shape(7, 32), engine.Shape(7, 32, 2)):
         results = engine.float_layers(shape, depth=2)()
         expected = (1, shape.out_channels, shape.out_size, shape.out_size)
-        assert {result.shape for result in results} == {expected}  # type: ignore[attr-defined]
+        assert {result.shape for result in results} == {expected}
 
 
 def test_latency_calls_in_turn():

@@ -71,7 +71,7 @@ inline int vectors_for(std::int64_t width) {
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // From counts of differing bits to sums, and in the same pass, for tiles without a rest, the steps that most binary layers begin
-// with: a threshold; or affine, sum with a tensor, store, sign. Returns the number of steps done.
+// with: a threshold; or affine, sum with a tensor, PReLU, store, sign. Returns the number of steps done.
 int finish_bits(const Job& job, std::int64_t group, std::int64_t channel, std::int64_t pixel, const Place& place, Tile& tile) {
     const Program& program = job.program;
     const Step* steps = program.steps;
@@ -81,6 +81,7 @@ int finish_bits(const Job& job, std::int64_t group, std::int64_t channel, std::i
     int done = affine || threshold ? 1 : 0;
     const auto next = [&](Op op) { return affine && done < program.count && steps[done].op == op ? &steps[done++] : nullptr; };
     const Step* add = done < program.count && steps[done].operand == Operand::tensor ? next(Op::add) : nullptr;
+    const Step* prelu = done < program.count && steps[done].operand == Operand::channels ? next(Op::prelu) : nullptr;
     const Step* store = next(Op::store);
     const Step* sign = threshold ? &steps[0] : next(Op::sign);
 
@@ -90,6 +91,7 @@ int finish_bits(const Job& job, std::int64_t group, std::int64_t channel, std::i
     std::uint32_t* bits = sign ? static_cast<std::uint32_t*>(sign->out) + place.row * row_words + place.channel / 32 : nullptr;
     const float* scale = affine ? static_cast<const float*>(steps[0].first) + place.channel : nullptr;
     const float* shift = affine ? static_cast<const float*>(steps[0].second) + place.channel : nullptr;
+    const float* slope = prelu ? static_cast<const float*>(prelu->first) + place.channel : nullptr;
     const std::int32_t* limit = threshold ? static_cast<const std::int32_t*>(steps[0].first) + place.channel : nullptr;
     const std::int32_t* mask = threshold ? static_cast<const std::int32_t*>(steps[0].second) + place.channel : nullptr;
     const std::int32_t* bases = job.bases + group * job.group_stride + channel;
@@ -103,6 +105,7 @@ int finish_bits(const Job& job, std::int64_t group, std::int64_t channel, std::i
             if (affine) {
                 F x = __builtin_convertvector(sum, F) * load(scale + v * lanes) + load(shift + v * lanes);
                 if (add) x = add->reversed ? load(other + r * channels + v * lanes) + x : x + load(other + r * channels + v * lanes);
+                if (prelu) x = select(x > F{}, x, x * load(slope + v * lanes));
                 if (store) save(out + r * channels + v * lanes, x);
                 if (sign) set = Isa::mask_ge(x, F{});
                 at = (I)x;

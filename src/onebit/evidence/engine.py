@@ -8,8 +8,9 @@ Every 3x3 convolution of bits in a ResNet-18 at batch 1 is timed in the two form
 
 A run is four such layers with weights of their own (as much weight as such a network holds at once), so what it costs
 to enter and leave the network is divided by four: a chain where the shape stays, four readers of one input where a
-stride of 2 halves the map and doubles the channels. The peer runs four float32 convolutions of the same shapes in the
-same arrangement and nothing else, graph optimisations on.
+stride of 2 halves the map and doubles the channels (their shortcuts are a chain then). The peer runs four float32
+convolutions of the same shapes in the same arrangement and nothing else, graph optimisations on. Both find their inputs
+and put their outputs where they lay before.
 """
 
 from __future__ import annotations
@@ -180,17 +181,18 @@ def binary_layers(shape: Shape, form: str, depth: int = DEPTH, seed: int = 0) ->
             scale = graph.constant(rng.uniform(0.01, 0.1, shape.out_channels).astype(np.float32))
             shift = graph.constant(rng.standard_normal(shape.out_channels).astype(np.float32))
             floats.append(graph.add("add", graph.add("affine", sums, scale, shift), y))
-            packed.append(graph.add("sign", floats[-1]))
+            y = floats[-1]
+            packed.append(graph.add("sign", y))
         if chained:
-            y, bits = (floats or "x")[-1], packed[-1]
-    last = slice(-1, None) if chained else slice(None)
+            bits = packed[-1]
     window = [shape.out_size] * 2
-    pooled = [graph.add("max_pool", value, kernel=window, stride=[1, 1]) for value in packed[last]]
-    graph.outputs = [*floats[last], *pooled]
+    read = packed[-1:] if chained else packed
+    pooled = [graph.add("max_pool", value, kernel=window, stride=[1, 1]) for value in read]
+    graph.outputs = [*floats[-1:], *pooled]
     return graph
 
 
-def float_layers(shape: Shape, depth: int = DEPTH, seed: int = 0, threads: int = 1) -> Callable[[], object]:
+def float_layers(shape: Shape, depth: int = DEPTH, seed: int = 0, threads: int = 1) -> Callable[[], list[np.ndarray]]:
     """``depth`` float32 3x3 convolutions of the same shapes in ONNX Runtime, as a call."""
     onnx = require("onnx", "train", "timing against ONNX Runtime")
     onnxruntime = require("onnxruntime", "train", "timing against ONNX Runtime")
@@ -206,15 +208,24 @@ def float_layers(shape: Shape, depth: int = DEPTH, seed: int = 0, threads: int =
     given = [1, shape.channels, shape.size, shape.size]
     made = [1, shape.out_channels, shape.out_size, shape.out_size]
     first = value("x0", onnx.TensorProto.FLOAT, given)
-    results = [value(f"x{i}", onnx.TensorProto.FLOAT, made) for i in ([depth] if chained else range(1, depth + 1))]
-    graph = onnx.helper.make_graph(nodes, "convolutions", [first], results, weights)
+    outputs = [value(f"x{i}", onnx.TensorProto.FLOAT, made) for i in ([depth] if chained else range(1, depth + 1))]
+    graph = onnx.helper.make_graph(nodes, "convolutions", [first], outputs, weights)
     proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feed = {"x0": rng.standard_normal(given).astype(np.float32)}
-    return lambda: session.run(None, feed)
+    binding = session.io_binding()
+    binding.bind_cpu_input("x0", rng.standard_normal(given).astype(np.float32))
+    results = {output.name: np.empty(made, np.float32) for output in session.get_outputs()}
+    for name, array in results.items():
+        binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+    def call() -> list[np.ndarray]:
+        session.run_with_iobinding(binding)
+        return list(results.values())
+
+    return call
 
 
 def layers(
