@@ -53,6 +53,16 @@ struct Window {
     }
 };
 
+// The channels of one pixel; pointers that do not overlap and a count by value, so that the compiler sees a plain loop.
+template <class Function>
+inline void each_channel(float* __restrict to, const float* __restrict from, std::int64_t channels, Function function) {
+    for (std::int64_t c = 0; c < channels; ++c) to[c] = function(to[c], from[c]);
+}
+
+inline void divide(float* to, std::int64_t channels, float count) {
+    for (std::int64_t c = 0; c < channels; ++c) to[c] = to[c] / count;
+}
+
 void max_pool(const Call& call) {
     const Window window(call);
     const std::int64_t channels = channels_of(*call.out.shape);
@@ -78,9 +88,9 @@ void max_pool(const Call& call) {
             float* to = out + pixel * channels;
             const float* x = in + from * channels;
             if (first)
-                for (std::int64_t c = 0; c < channels; ++c) to[c] = x[c];
+                std::copy_n(x, channels, to);
             else
-                for (std::int64_t c = 0; c < channels; ++c) to[c] = maximum(to[c], x[c]);
+                each_channel(to, x, channels, [](float a, float b) { return maximum(a, b); });
         },
         [](std::int64_t, std::int64_t) {});
 }
@@ -95,11 +105,10 @@ void avg_pool(const Call& call) {
         call.threads, element_count(*call.out.shape) * window.kernel_h * window.kernel_w,
         [&](std::int64_t pixel) { std::fill_n(out + pixel * channels, channels, 0.0f); },
         [&](std::int64_t pixel, std::int64_t from, bool) {
-            for (std::int64_t c = 0; c < channels; ++c) out[pixel * channels + c] = out[pixel * channels + c] + in[from * channels + c];
+            each_channel(out + pixel * channels, in + from * channels, channels, [](float a, float b) { return a + b; });
         },
         [&](std::int64_t pixel, std::int64_t inside) {
-            const auto count = static_cast<float>(all ? window.kernel_h * window.kernel_w : inside);
-            for (std::int64_t c = 0; c < channels; ++c) out[pixel * channels + c] = out[pixel * channels + c] / count;
+            divide(out + pixel * channels, channels, static_cast<float>(all ? window.kernel_h * window.kernel_w : inside));
         });
 }
 
