@@ -316,3 +316,12 @@ def test_a_plot_shows_value_and_gradient_of_the_operator_itself(name: str):
     assert np.array_equal(lines["forward"].get_ydata(), forward)
     assert np.array_equal(lines["gradient"].get_ydata(), backward)
     assert np.array_equal(operators.build(name)(torch.tensor(x)).detach().numpy(), forward)
+
+
+@pytest.mark.parametrize("name", ["power", "tanh"])
+def test_a_name_is_drawn_at_the_end_of_its_schedule_and_an_operator_as_it_is(name: str):
+    start, end = operators.build(name), operators.build(name)
+    end.on_progress(Progress.complete())
+    _, _, by_name = curve(name)
+    assert np.array_equal(by_name, curve(end)[2])
+    assert not np.array_equal(by_name, curve(start)[2])

@@ -113,7 +113,7 @@ def _operators() -> list[dict[str, str]]:
 
     cards = []
     for name in operators.registry:
-        operator = operators.build(name)
+        operator = operators.finished(name)
         # A wave is drawn over four of its periods, all others over [-2, 2].
         frequency = getattr(operator, "freq", None)
         end = 4 * math.pi / float(frequency) if frequency else 2.0

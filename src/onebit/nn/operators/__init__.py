@@ -10,7 +10,7 @@ from onebit.nn.operators.annealed import PowerSign, TanhSign, power_sign
 from onebit.nn.operators.base import Operator, apply, sign
 from onebit.nn.operators.levels import Round, Step, Ternary
 from onebit.nn.operators.periodic import PeriodicSign, periodic_sign
-from onebit.nn.operators.plot import curve, plot
+from onebit.nn.operators.plot import curve, finished, plot
 from onebit.nn.operators.registry import build, registry
 from onebit.nn.operators.sign import ClippedSTESign, IdentitySTESign, PolynomialSign, SwishSign, approx_sign
 
@@ -30,6 +30,7 @@ __all__ = [
     "approx_sign",
     "build",
     "curve",
+    "finished",
     "periodic_sign",
     "plot",
     "power_sign",

@@ -8,8 +8,22 @@ import numpy as np
 import torch
 
 from onebit.core.errors import check_range, require
+from onebit.core.progress import Progress
 from onebit.nn.operators.base import Operator
 from onebit.nn.operators.registry import build
+
+
+def finished(operator: str | Operator) -> Operator:
+    """An operator object as it is; for a name, the operator with its defaults at the end of its schedule if it has one.
+
+    At the start of their schedules the annealed operators are nearly or exactly straight-through.
+    """
+    if isinstance(operator, Operator):
+        return operator
+    made = build(operator)
+    if hasattr(made, "on_progress"):
+        made.on_progress(Progress.complete())
+    return made
 
 
 def curve(
@@ -18,7 +32,7 @@ def curve(
     """Value and gradient at ``n`` points of ``[low, high]``, the gradient as autograd returns it.
 
     Args:
-        operator: an operator or the name of one.
+        operator: an operator, or a name, see :func:`finished`.
         low, high: finite, ``low < high``.
         n: at least 2.
 
@@ -37,7 +51,7 @@ def curve(
     if n < 2:
         raise ValueError(f"n must be at least 2, got {n}")
     x = torch.linspace(low, high, n, dtype=torch.float64, requires_grad=True)
-    y = build(operator)(x)
+    y = finished(operator)(x)
     (gradient,) = torch.autograd.grad(y.sum(), x)
     return x.detach().numpy(), y.detach().numpy(), gradient.numpy()
 
@@ -49,7 +63,7 @@ def plot(operator: str | Operator, ax: Any = None, low: float = -2.0, high: floa
         MissingExtra: matplotlib is not installed.
     """
     pyplot = require("matplotlib.pyplot", "train", "plotting operators")
-    operator = build(operator)
+    operator = finished(operator)
     x, forward, gradient = curve(operator, low, high, n)
     if ax is None:
         _, ax = pyplot.subplots(figsize=(4, 3))
