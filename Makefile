@@ -104,7 +104,7 @@ $(VENV)/.native: $(VENV)/.extra-build $(VENV)/.extra-train $(NATIVE_SOURCES) pyp
 	  echo "make: a C++20 compiler is needed and none was found (c++, g++, clang++); on Debian and Ubuntu install g++" >&2; exit 1; fi; \
 	if ! printf '#include <span>\n#if __cplusplus < 202002L\n#error\n#endif\nint main() { return 0; }\n' | \
 	  $$compiler -std=c++20 -x c++ - -o /dev/null 2>/dev/null; then \
-	  echo "make: $$compiler does not compile C++20 (GCC 11 or Clang 14 does); name another with CXX=..." >&2; exit 1; fi; \
+	  echo "make: $$compiler does not compile C++20 (GCC 12 does); name another with CXX=..." >&2; exit 1; fi; \
 	echo "Building the native engine"; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" CXX="$$compiler" $(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
