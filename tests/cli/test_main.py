@@ -116,3 +116,9 @@ def test_help_imports_neither_torch_nor_numpy():
         "sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_command_without_the_packages_for_training_says_how_to_install_them():
+    said = sentence(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert said == "this command needs torch, which is not installed: pip install 'onebit[train]'"
+    assert sentence(ModuleNotFoundError("No module named 'mine'", name="mine")) == "No module named 'mine'"

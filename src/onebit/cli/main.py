@@ -38,6 +38,9 @@ COMMANDS = {
     "support": Command("onebit.cli.catalogue:support", "which reader of the graph supports which kind"),
 }
 
+#: Import names that the extra `train` brings; the base install runs and inspects packed files without them.
+TRAINING = ("torch", "accelerate", "onnx", "onnxruntime", "onnxscript", "pooch", "matplotlib", "jinja2", "sklearn", "yaml")
+
 HELP = """usage: onebit COMMAND [options]
 
 Networks of bits: train them in PyTorch, pack them into one small file, run that file at the CPU's speed limit.
@@ -133,6 +136,8 @@ def sentence(error: BaseException) -> str:
     """
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = " ".join(text.split())
+    if type(error) is ModuleNotFoundError and (error.name or "").partition(".")[0] in TRAINING:
+        return f"this command needs {error.name}, which is not installed: pip install 'onebit[train]'"
     if isinstance(error, FileNotFoundError) and error.filename and error.strerror:
         return f"{error.filename} does not exist"
     if isinstance(error, OSError) and error.filename and error.strerror:
