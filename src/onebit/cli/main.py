@@ -39,7 +39,10 @@ COMMANDS = {
 }
 
 #: Import names that the extra `train` brings; the base install runs and inspects packed files without them.
-TRAINING = ("torch", "accelerate", "onnx", "onnxruntime", "onnxscript", "pooch", "matplotlib", "jinja2", "sklearn", "yaml")
+TRAINING = (
+    *("torch", "accelerate", "onnx", "onnxruntime", "onnxscript"),
+    *("pooch", "matplotlib", "jinja2", "sklearn", "yaml"),
+)
 
 HELP = """usage: onebit COMMAND [options]
 

@@ -11,6 +11,7 @@ from onebit.core.errors import check_range, require
 from onebit.core.progress import Progress
 from onebit.nn.operators.base import Operator
 from onebit.nn.operators.registry import build
+from onebit.nn.progress import broadcast
 
 
 def finished(operator: str | Operator) -> Operator:
@@ -21,8 +22,7 @@ def finished(operator: str | Operator) -> Operator:
     if isinstance(operator, Operator):
         return operator
     made = build(operator)
-    if hasattr(made, "on_progress"):
-        made.on_progress(Progress.complete())
+    broadcast(made, Progress.complete())
     return made
 
 
