@@ -11,7 +11,6 @@ from onebit.core.errors import check_range, require
 from onebit.core.progress import Progress
 from onebit.nn.operators.base import Operator
 from onebit.nn.operators.registry import build
-from onebit.nn.progress import broadcast
 
 
 def finished(operator: str | Operator) -> Operator:
@@ -22,7 +21,9 @@ def finished(operator: str | Operator) -> Operator:
     if isinstance(operator, Operator):
         return operator
     made = build(operator)
-    broadcast(made, Progress.complete())
+    schedule = getattr(made, "on_progress", None)
+    if callable(schedule):
+        schedule(Progress.complete())
     return made
 
 
