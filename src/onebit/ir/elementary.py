@@ -7,7 +7,7 @@ Each step below is one IEEE-754 operation rounded to nearest even, so the result
 Every constant is an exact float32; its hexadecimal form stands beside it. Lines of the form ``p = p * r + C`` are two
 operations: the product is rounded, then the sum.
 
-Each result is the correctly rounded value or a neighbour of it (1 ulp; ``tests/ir`` samples all exponents).
+Each result is the correctly rounded value or a neighbour of it (``tests/ir`` samples all exponents).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _as_float32(x: np.ndarray) -> np.ndarray:
 
 
 def exp(x: np.ndarray) -> np.ndarray:
-    """``e**x`` for float32 ``x`` of any shape, within 1 ulp; NaN stays NaN, -inf gives +0, underflow is gradual.
+    """``e**x`` for float32 ``x`` of any shape; NaN stays NaN, -inf gives +0, underflow is gradual.
 
     1. ``c = x``; NaN becomes 0; below EXP_LOW becomes EXP_LOW; above EXP_HIGH becomes EXP_HIGH.
     2. ``n = (c * LOG2_E + ROUND) - ROUND``: three operations; ``n`` is an integer in -150..128.
@@ -127,7 +127,7 @@ def exp(x: np.ndarray) -> np.ndarray:
 
 
 def tanh(x: np.ndarray) -> np.ndarray:
-    """``tanh(x)`` for float32 ``x`` of any shape, within 1 ulp; odd to the bit, tanh(-0.0) is -0.0.
+    """``tanh(x)`` for float32 ``x`` of any shape; odd to the bit, tanh(-0.0) is -0.0.
 
     With ``a = |x|`` (sign bit cleared):
 
@@ -164,7 +164,7 @@ def tanh(x: np.ndarray) -> np.ndarray:
 
 
 def erf(x: np.ndarray) -> np.ndarray:
-    """The error function for float32 ``x`` of any shape, within 1 ulp; odd to the bit, erf(-0.0) is -0.0.
+    """The error function for float32 ``x`` of any shape; odd to the bit, erf(-0.0) is -0.0.
 
     With ``a = |x|`` (sign bit cleared):
 

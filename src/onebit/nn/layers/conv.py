@@ -19,6 +19,31 @@ class _Conv(Quantized):
 
     channel_dim = 1
     pad_value: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        weight_quantizer: QuantizerLike = "binary",
+        input_quantizer: QuantizerLike = "sign",
+        output: nn.Module | None = None,
+        pad_value: int = 0,
+    ) -> None:
+        super().__init__(  # type: ignore[call-arg]
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
+        self.adopt(pad_value)
+        self.attach(weight_quantizer, input_quantizer, output)
     # PyTorch's own, by whose class each convolution is completed
     in_channels: int
     stride: tuple[int, ...]
@@ -95,31 +120,6 @@ class Conv2d(_Conv, nn.Conv2d):
 
     spatial = 2
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        weight_quantizer: QuantizerLike = "binary",
-        input_quantizer: QuantizerLike = "sign",
-        output: nn.Module | None = None,
-        pad_value: int = 0,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self.adopt(pad_value)
-        self.attach(weight_quantizer, input_quantizer, output)
-
 
 class Conv1d(_Conv, nn.Conv1d):
     """One-dimensional convolution of quantized input and weight: a drop-in for ``torch.nn.Conv1d``.
@@ -135,28 +135,3 @@ class Conv1d(_Conv, nn.Conv1d):
     """
 
     spatial = 1
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        weight_quantizer: QuantizerLike = "binary",
-        input_quantizer: QuantizerLike = "sign",
-        output: nn.Module | None = None,
-        pad_value: int = 0,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self.adopt(pad_value)
-        self.attach(weight_quantizer, input_quantizer, output)
