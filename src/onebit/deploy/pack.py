@@ -13,7 +13,8 @@ import torch
 from onebit import capture, ir, runtime
 from onebit.core.files import write_bytes
 from onebit.core.tables import plain_table
-from onebit.deploy.comparison import Comparison, compare
+from onebit.deploy.comparison import Comparison
+from onebit.deploy.torch_comparison import compare
 from onebit.ir import passes
 from onebit.ir.kind import registry
 
@@ -57,7 +58,7 @@ class PackReport:
             ["nodes", f"{self.nodes}"],
         ]
         if self.comparison is not None:
-            rows += self.comparison.rows()
+            rows += self.comparison.rows("PyTorch")
         return plain_table(["packed", ""], rows)
 
 
