@@ -52,6 +52,12 @@ class Rules(Generic[Rule]):
 
         return keep
 
+    def extend(self, reader: str, advice: str) -> Rules[Rule]:
+        """The rules of another reader that has all of these; it may replace some."""
+        rules = Rules[Rule](reader, advice)
+        rules._rules |= self._rules
+        return rules
+
     def __contains__(self, kind: object) -> bool:
         return kind in self._rules
 
