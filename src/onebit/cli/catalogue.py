@@ -3,70 +3,50 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from onebit.cli.output import print_json, print_table
 
-Sort = Literal["all", "models", "schemes", "operators", "quantizers", "data", "kinds", "engine"]
+Sort = Literal["all", "systems", "models", "schemes", "operators", "quantizers", "data", "claims", "kinds", "engine"]
 
 
-def _described(item: Any) -> str:
-    """The first sentence of what the docstring of a class or function says; of a partial, that and its arguments."""
-    if isinstance(item, functools.partial):
-        words = [*map(repr, item.args), *(f"{k}={v!r}" for k, v in item.keywords.items())]
-        return f"{item.func.__name__}({', '.join(words)}): {_described(item.func)}"
-    if not item.__doc__:
-        item = type(item())
-    first = " ".join((inspect.getdoc(item) or "").split("\n\n")[0].split())
-    return first.replace("`", "").split(". ")[0].rstrip(".")
+def _systems() -> list[tuple[str, ...]]:
+    from onebit.core.catalogue import systems
+    from onebit.evidence.components import status
+
+    return [(s.slug, s.short_title, str(s.year), s.wing, status(s)) for s in systems().values()]
 
 
-def _registry(registry: Any) -> list[tuple[str, str]]:
-    return [(name, _described(item)) for name, item in registry.items()]
+def _registered(sort: str) -> list[tuple[str, ...]]:
+    from onebit.evidence.components import described, registries
+
+    group = registries()[sort]
+    return [
+        (f"{registry.noun.split()[0]}: {name}" if len(group) > 1 else name, described(item))
+        for registry in group
+        for name, item in registry.items()
+    ]
 
 
-def _models() -> list[tuple[str, str]]:
-    from onebit.nn import models
+def _claims() -> list[tuple[str, ...]]:
+    from onebit.evidence import claims
 
-    return _registry(models.registry)
-
-
-def _schemes() -> list[tuple[str, str]]:
-    from onebit.nn import schemes
-
-    return _registry(schemes.registry)
+    return [
+        (slug, f"{len(claim.statements)} statements of {claim.system.short_title}")
+        for slug, claim in claims.registry.items()
+    ]
 
 
-def _operators() -> list[tuple[str, str]]:
-    from onebit.nn import operators
-
-    return _registry(operators.registry)
-
-
-def _quantizers() -> list[tuple[str, str]]:
-    from onebit.nn import quantizers
-
-    weight = [(f"weight: {name}", text) for name, text in _registry(quantizers.weight_registry)]
-    return weight + [(f"input: {name}", text) for name, text in _registry(quantizers.activation_registry)]
-
-
-def _data() -> list[tuple[str, str]]:
-    from onebit import data
-
-    return _registry(data.registry)
-
-
-def _kinds() -> list[tuple[str, str]]:
+def _kinds() -> list[tuple[str, ...]]:
     from onebit.ir import registry
 
     return [(name, f"inputs: {', '.join(kind.inputs)}") for name, kind in registry.items()]
 
 
-def _engine() -> list[tuple[str, str]]:
+def _engine() -> list[tuple[str, ...]]:
     from onebit import runtime
 
     names = runtime.available_isas()
@@ -80,22 +60,23 @@ def _role(isa: str, native: list[str]) -> str:
     return "chosen where none is asked for" if isa == native[0] else "available on this machine"
 
 
-SORTS: dict[str, Callable[[], list[tuple[str, str]]]] = {
-    "models": _models,
-    "schemes": _schemes,
-    "operators": _operators,
-    "quantizers": _quantizers,
-    "data": _data,
+SYSTEM_COLUMNS = ("name", "<title", "year", "<wing", "<status")
+SORTS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
+    "systems": _systems,
+    **{sort: functools.partial(_registered, sort) for sort in ("models", "schemes", "operators", "quantizers", "data")},
+    "claims": _claims,
     "kinds": _kinds,
     "engine": _engine,
 }
 
 
 def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
-    """List what can be named in other commands: models, schemes, operators, quantizers, data sets, kinds of the graph,
-    and the instruction sets that the engine can use on this machine.
+    """List what can be named in other commands: published systems, models, schemes, operators, quantizers, data sets,
+    claims, kinds of the graph, and the instruction sets that the engine can use on this machine.
 
     Example: onebit list schemes
+
+    Example: onebit list systems
 
     Args:
         what: which sort; all of them by default.
@@ -103,10 +84,12 @@ def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
     """
     found = {sort: make() for sort, make in SORTS.items() if what in ("all", sort)}
     if json:
-        print_json({sort: dict(rows) for sort, rows in found.items()})
+        print_json(
+            {sort: {name: more[0] if len(more) == 1 else more for name, *more in rows} for sort, rows in found.items()}
+        )
         return
     for sort, rows in found.items():
-        print_table(sort, ("name", "<what it is"), rows)
+        print_table(sort, SYSTEM_COLUMNS if sort == "systems" else ("name", "<what it is"), rows)
 
 
 def support(

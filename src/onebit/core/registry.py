@@ -27,12 +27,20 @@ class Registry(Generic[T]):
     def __init__(self, noun: str) -> None:
         self.noun = noun
         self._items: dict[str, T] = {}
+        self._papers: dict[str, tuple[str, ...]] = {}
 
-    def add(self, name: str, item: T) -> T:
-        """Keep ``item`` under ``name`` (``ValueError`` if the name is taken)."""
+    def add(self, name: str, item: T, papers: tuple[str, ...] = ()) -> T:
+        """Keep ``item`` under ``name`` (``ValueError`` if the name is taken).
+
+        Args:
+            name: how it is asked for.
+            item: the component.
+            papers: keys of the papers it comes from, where its docstring does not cite them or is shared by others.
+        """
         if name in self._items:
             raise ValueError(f"{self.noun} {name!r} is registered already")
         self._items[name] = item
+        self._papers[name] = papers
         return item
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -43,6 +51,10 @@ class Registry(Generic[T]):
         if name not in self._items:
             raise KeyError(unknown(self.noun, name, self._items))
         return self._items[name]
+
+    def papers(self, name: str) -> tuple[str, ...]:
+        """The keys that were given to :meth:`add`."""
+        return self._papers[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._items

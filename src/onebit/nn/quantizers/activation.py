@@ -17,13 +17,15 @@ from onebit.nn.quantizers.registry import activation_registry
 
 SHIFTS = ("none", "learned", "centred")
 SCALES = ("none", "sample")
+LARGEST = 1e15  # its square is far from the largest float32
 
 
 class PerSampleStdNorm(nn.Module):
     """Division by the standard deviation of each sample, in training only: ``x / sqrt(var(x over dims 1..) + eps)``.
 
     The variance is the unbiased one; the gradient flows through it. The divisor is positive, so signs do not change: it
-    only decides where a sign's gradient is not zero. In eval mode the input is returned.
+    only decides where a sign's gradient is not zero. In eval mode the input is returned. For the deviation values beyond
+    1e15 count as 1e15, so that their squares do not overflow.
 
     Args:
         eps: above 0.
@@ -46,6 +48,7 @@ class PerSampleStdNorm(nn.Module):
             return x
         # two passes written out: several times as fast as torch.var on a CPU
         flat = x.flatten(1).to(torch.promote_types(x.dtype, torch.float32))
+        flat = flat.clamp(-LARGEST, LARGEST)
         centred = flat - flat.mean(1, keepdim=True)
         std = torch.sqrt(centred.square().sum(1) / (flat.shape[1] - 1) + self.eps)
         return x / std.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
@@ -57,8 +60,9 @@ class BinaryActivation(Quantizer):
     Args:
         operator: a sign operator or its name; decides the gradient through the sign.
         shift: ``"none"``; ``"learned"``: a parameter per channel that starts at 0 (ReActNet's RSign); ``"centred"``:
-            one that starts at minus the mean of each channel over the first training batch (or the tensor given to
-            ``observe``), for inputs that cannot be negative and would all become +1. Until then it is -0.5.
+            one that starts at minus the mean of each channel over the first training batch whose means are finite (or
+            over the tensor given to ``observe``), for inputs that cannot be negative and would all become +1. Until
+            then it is -0.5.
         scale: ``"none"``: K = 1; ``"sample"``: mean of ``|x|`` per sample, ``(N, 1, 1, 1)`` (rows ``(..., 1)`` in a
             linear layer), not differentiated, as in BiBench's XNOR-Net: ``dL/dx = k(x) G``.
         normalize: whether :class:`PerSampleStdNorm` comes first.
@@ -108,10 +112,12 @@ class BinaryActivation(Quantizer):
 
     @torch.no_grad()
     def observe(self, x: Tensor) -> None:
-        """Where the shift is centred: start it at minus the mean of each channel of ``x``."""
+        """Where the shift is centred: start it at minus the mean of each channel of ``x``, if all are finite."""
         if self.shift_kind == "centred" and x.numel():
-            self._shift().copy_(-self._mean(x))
-            self.initialized.fill_(True)
+            start = -self._mean(x)
+            if bool(torch.isfinite(start).all()):
+                self._shift().copy_(start)
+                self.initialized.fill_(True)
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
@@ -174,6 +180,8 @@ for _name in ("sign", "bnn"):
 activation_registry.add("xnor", functools.partial(BinaryActivation, "clipped", scale="sample"))
 activation_registry.add("bireal", functools.partial(BinaryActivation, "polynomial"))
 activation_registry.add("react", functools.partial(BinaryActivation, "polynomial", shift="learned"))
-activation_registry.add("biper", functools.partial(BinaryActivation, "polynomial", normalize=True))
+activation_registry.add(
+    "biper", functools.partial(BinaryActivation, "polynomial", normalize=True), papers=("Vargas2024",)
+)
 activation_registry.add("reste", reste_activation)
 activation_registry.add("step", functools.partial(BinaryActivation, "step"))
