@@ -46,6 +46,7 @@ class _Conv(Quantized):
         self.attach(weight_quantizer, input_quantizer, output)
     # PyTorch's own, by whose class each convolution is completed
     in_channels: int
+    kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
@@ -70,6 +71,16 @@ class _Conv(Quantized):
 
     def input_channels(self) -> int:
         return self.in_channels
+
+    def check_input(self, x: Tensor) -> None:
+        super().check_input(x)
+        if torch.compiler.is_exporting():
+            return
+        for dim, (size, kernel, dilation) in enumerate(zip(x.shape[2:], self.kernel_size, self.dilation)):
+            at = 2 * (self.spatial - 1 - dim)
+            reach = dilation * (kernel - 1) + 1 - sum(self._reversed_padding_repeated_twice[at : at + 2])
+            if size < reach:
+                raise ValueError(f"x must have a size of at least {reach} along axis {2 + dim}, got {tuple(x.shape)}")
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         # torch keeps (last dimension before, after, ..., first before, after); the operator takes first to last

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from onebit.core.errors import check_positive, check_range
 from onebit.core.progress import Progress
-from onebit.nn.operators.base import Operator, apply, sign
+from onebit.nn.operators.base import Operator, apply, number_or_zero, sign
 from onebit.nn.operators.registry import registry
 
 
@@ -59,7 +59,7 @@ class TanhSign(Operator):
     def gradient(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
         t = t.to(x.dtype)
         tanh = torch.tanh(t * x)
-        return torch.clamp(1 / t, min=1) * t * (1 - tanh * tanh)
+        return number_or_zero(torch.clamp(1 / t, min=1) * t * (1 - tanh * tanh))
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``c tanh(t x)``."""
@@ -120,7 +120,7 @@ class PowerSign(Operator):
         # clamped from below before the power: at 0 its derivative is infinite, and 0 * inf in double backward is NaN
         outer = size.clamp(min=self.inner) ** ((1 - o) / o) / o
         chord = self.inner ** (1 / o - 1)
-        return torch.where(size <= self.inner, chord, outer) * (size <= self.clip)
+        return number_or_zero(torch.where(size <= self.inner, chord, outer) * (size <= self.clip))
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``sign(x) |x|^(1/o)``, whose derivative is the gradient for ``inner < |x| <= clip``."""

@@ -41,7 +41,8 @@ class Operator(nn.Module):
     is. What changes during training lives in buffers that :meth:`state` hands to both; plain numbers fixed at
     construction are attributes. Neither method may read a buffer or parameter through ``self``.
 
-    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``.
+    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``. The factor of the gradient is
+    finite for every ``x``: NaN lies outside every window and has 0 (1 with the identity, which has no window).
 
     Shapes: any; ``y`` has the shape and dtype of ``x`` (floating point).
     """
@@ -72,6 +73,11 @@ def apply(operator: Operator, x: Tensor, *state: Tensor) -> Tensor:
 def sign(x: Tensor) -> Tensor:
     """``+1 if x >= 0 else -1``, no gradient: the operator ``onebit::sign`` while exporting, ordinary code otherwise."""
     return torch.ops.onebit.sign(x) if torch.compiler.is_exporting() else sign_of(x)
+
+
+def number_or_zero(factor: Tensor) -> Tensor:
+    """``factor`` with 0 for NaN: what a formula gives at NaN, or far out where it is a 0 times an infinity."""
+    return torch.nan_to_num(factor, nan=0.0)
 
 
 def in_dtype(value: Tensor, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onebit.core.errors import check_positive
 from onebit.core.progress import Progress
-from onebit.nn.operators.base import Operator, apply, in_dtype, sign
+from onebit.nn.operators.base import Operator, apply, in_dtype, number_or_zero, sign
 from onebit.nn.operators.registry import registry
 
 
@@ -18,6 +18,8 @@ class PeriodicSign(Operator):
     - stage 1, forward: ``y = sin(freq x)`` (real values; a network in stage 1 is not a network of bits);
     - stage 2, forward: ``y = +1 if sin(freq x) >= 0 else -1`` (0 gives +1);
     - both, backward: ``dL/dx = freq cos(freq x) * dL/dy``.
+
+    Where ``freq x`` is no finite float it counts as NaN: -1 (NaN in stage 1), without a gradient.
 
     Where ``staged``, the stage follows ``Progress.stage`` (2 from the second stage on). Stage and frequency are
     buffers.
@@ -67,7 +69,7 @@ class PeriodicSign(Operator):
 
     def gradient(self, x: Tensor, freq: Tensor, stage: Tensor) -> Tensor:  # type: ignore[override]
         freq = in_dtype(freq, x)
-        return freq * torch.cos(freq * x)
+        return number_or_zero(freq * torch.cos(freq * x))
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``sin(freq x)``."""

@@ -24,8 +24,8 @@ class PerSampleStdNorm(nn.Module):
     """Division by the standard deviation of each sample, in training only: ``x / sqrt(var(x over dims 1..) + eps)``.
 
     The variance is the unbiased one; the gradient flows through it. The divisor is positive, so signs do not change: it
-    only decides where a sign's gradient is not zero. In eval mode the input is returned. For the deviation values beyond
-    1e15 count as 1e15, so that their squares do not overflow.
+    only decides where a sign's gradient is not zero. In eval mode the input is returned. For the deviation, values
+    beyond 1e15 count as 1e15, so that their squares do not overflow.
 
     Args:
         eps: above 0.

@@ -98,11 +98,18 @@ def mean_abs(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
 def start_from(initialized: Tensor, value: Tensor, start: Tensor) -> None:
     """Set ``value`` to ``start`` unless ``initialized``, then mark it initialised; without a branch on a tensor.
 
+    A ``start`` that is not finite everywhere starts nothing: the next batch is asked.
     With several processes ``start`` is averaged over them: a parameter that starts from data is the same in all.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized() and not bool(initialized):
         start = start.clone()
         torch.distributed.all_reduce(start)
         start /= torch.distributed.get_world_size()
-    value.copy_(torch.where(initialized, value, start))
-    initialized.fill_(True)
+    usable = torch.isfinite(start).all()
+    value.copy_(torch.where(initialized | ~usable, value, start))
+    initialized.logical_or_(usable)
+
+
+def smallest(dtype: torch.dtype) -> float:
+    """The smallest range that something is divided by: quotients and their gradients stay finite."""
+    return max(1e-30, torch.finfo(dtype).tiny)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onebit.nn.operators import Round
 from onebit.nn.quantizers.activation import BinaryActivation
-from onebit.nn.quantizers.base import Encoded, Quantizer
+from onebit.nn.quantizers.base import Encoded, Quantizer, smallest
 from onebit.nn.quantizers.binary import BinaryWeight
 from onebit.nn.quantizers.registry import activation_registry, weight_registry
 
@@ -21,7 +21,8 @@ class DoReFaWeight(Quantizer):
     Args:
         num_bits: k, 2..7 (1 bit is :class:`BinaryWeight`).
 
-    Shape: any, floating point. All zeros give the middle, rounded up.
+    Shape: any, floating point. All zeros (below 1e-30) give the middle, rounded up, undivided.
+    One NaN makes all codes the lowest.
 
     Reference: [Zhou2016].
 
@@ -38,7 +39,8 @@ class DoReFaWeight(Quantizer):
 
     def encode(self, x: Tensor) -> Encoded:
         squeezed = torch.tanh(x)
-        half = squeezed / (2 * squeezed.abs().max()).clamp(min=torch.finfo(x.dtype).tiny) + 0.5
+        top = squeezed.abs().max()
+        half = squeezed / torch.where(top < smallest(x.dtype), torch.ones_like(top), 2 * top) + 0.5
         return Encoded(2 * self.round(half * self.n) - self.n, x.new_tensor(1 / self.n))
 
     def extra_repr(self) -> str:

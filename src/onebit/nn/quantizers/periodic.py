@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from onebit.core.errors import check_positive, check_range
 from onebit.nn.operators import PeriodicSign
-from onebit.nn.quantizers.base import Encoded, Quantizer, mean_abs, scaled_value
+from onebit.nn.quantizers.base import Encoded, Quantizer, mean_abs, scaled_value, smallest
 from onebit.nn.quantizers.binary import check_choice
 from onebit.nn.quantizers.registry import weight_registry
 
@@ -91,9 +91,9 @@ class PeriodicWeight(Quantizer):
                 self.alpha = nn.Parameter(torch.rand(shape, device=reference.device, dtype=reference.dtype))
 
     def observe(self, x: Tensor) -> None:
-        """Where ``freq="auto"``: set it from the weight ``x`` (all zeros leave it)."""
+        """Where ``freq="auto"``: set it from the weight ``x`` (all zeros, or a mean that is not finite, leave it)."""
         mean = float(x.detach().abs().mean()) if self.auto and x.numel() else 0.0
-        if mean > 0:
+        if smallest(x.dtype) <= mean < math.inf:
             self.operator.freq.fill_(AUTO_TARGET / mean)
 
     def encode(self, x: Tensor) -> Encoded:

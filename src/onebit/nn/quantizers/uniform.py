@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from onebit.core.errors import check_positive
 from onebit.nn.operators import Round
-from onebit.nn.quantizers.base import Encoded, Quantizer, start_from
+from onebit.nn.quantizers.base import Encoded, Quantizer, smallest, start_from
 from onebit.nn.quantizers.dorefa import _check_bits
 from onebit.nn.quantizers.registry import activation_registry, weight_registry
 
@@ -22,7 +22,8 @@ class UniformWeight(Quantizer):
         num_bits: k, 2..8.
         per_channel: one scale per output channel (axis 0), or one for the tensor.
 
-    Shape: ``(O, ...)``, floating point. A channel of zeros has scale 1.
+    Shape: ``(O, ...)``, floating point. A channel of zeros (or of denormals, where ``s`` would be 0) has scale 1; one
+    with NaN or an infinity is NaN.
 
     Reference: [Jacob2018].
 
@@ -41,7 +42,8 @@ class UniformWeight(Quantizer):
     def encode(self, x: Tensor) -> Encoded:
         dims = tuple(range(1 if self.per_channel else 0, x.dim()))
         top = x.detach().abs().amax(dims, keepdim=True)
-        scale = torch.where(top > 0, top / self.n, torch.ones_like(top))
+        scale = top / self.n
+        scale = torch.where(scale == 0, torch.ones_like(top), scale)
         # 1 / scale could round above n; dividing keeps |w| / s <= n up to one rounding, which the clamp removes
         return Encoded(self.round(x / scale), scale)
 
@@ -60,7 +62,8 @@ class UniformActivation(Quantizer):
     The scale follows the data while training: ``s = m / high`` with m the running maximum of ``|x|`` (of x if
     unsigned; the first batch, then ``m += momentum (max|x| - m)``); in eval mode it is fixed. With ``learned`` it
     starts from the first batch and is a parameter from then on, with the gradient of [Esser2020]. Backward to x: 1
-    inside the range, else 0.
+    inside the range, else 0. A batch that holds NaN or an infinity leaves the scale alone, and nothing starts from one
+    without a value to represent (all zeros). NaN has code 0.
 
     Args:
         num_bits: k, 2..8.
@@ -106,18 +109,27 @@ class UniformActivation(Quantizer):
         if not x.numel():
             return
         top = x.detach().abs().amax() if self.low else x.detach().amax()
-        new = (top / self.high).clamp(min=torch.finfo(self.step.dtype).tiny).to(self.step.dtype)
+        new = (top / self.high).clamp(min=smallest(self.step.dtype)).to(self.step.dtype)
         if not self.learned:
-            self.step.copy_(torch.where(self.initialized, self.step + self.momentum * (new - self.step), self.step))
-        start_from(self.initialized, self.step, new)
+            follow = self.initialized & torch.isfinite(new)
+            self.step.copy_(torch.where(follow, self.step + self.momentum * (new - self.step), self.step))
+        start_from(self.initialized, self.step, torch.where(top > 0, new, torch.nan))
 
     def encode(self, x: Tensor) -> Encoded:
         if self.training and not torch.compiler.is_exporting():
             self.observe(x)
         if torch.compiler.is_exporting():
             return Encoded(torch.ops.onebit.quantize(x, self.step, 0, self.low, self.high), self.step)
-        step = self.step.clone() if self.learned else self.step.detach().clone()
-        return Encoded(self.round(x / step), step)
+        if not self.learned:
+            step = self.step.detach().clone()
+            return Encoded(self.round(x / step), step)
+        step = self.step.clone()
+        with torch.no_grad():
+            ratio = x / step
+            inside = (ratio >= self.low) & (ratio <= self.high)
+            edge = self.round(ratio)
+        # What is clamped is kept out of the quotient: its derivative with respect to the step may be 0 times infinity.
+        return Encoded(torch.where(inside, self.round(torch.where(inside, x, 0) / step), edge), step)
 
     def extra_repr(self) -> str:
         return f"num_bits={self.num_bits}, low={self.low}, high={self.high}, learned={self.learned}"
