@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 
 import onebit
 from onebit import data as datasets
 from onebit import deploy, ir, runtime
-from onebit.core.files import atomic
+from onebit.core.files import write_bytes
 from onebit.core.registry import unknown
 from onebit.evidence.engine import Timing, latency
 from onebit.evidence.presets import FLOAT_ENDS, PRESETS
@@ -154,8 +154,7 @@ def run(
     example = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.std)
     meta = {"class_names": list(dataset.class_names), "mean": list(dataset.mean), "std": list(dataset.std)}
     deploy.pack(bits.model, example, path, meta=meta)
-    with atomic(weights) as part:
-        save_file({name: tensor.contiguous() for name, tensor in twin.model.state_dict().items()}, part)
+    write_bytes(weights, serialize({name: tensor.contiguous() for name, tensor in twin.model.state_dict().items()}))
 
     say("Running the packed file on the test set")
     engine = runtime.load(path, threads=1)

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
-from onebit.core.files import atomic
+from onebit.core.files import write_bytes
 
 KEY = "onebit"
 VERSION = 1
@@ -49,8 +49,8 @@ def save(path: str | Path, tree: Any) -> None:
     """Write ``tree`` (dictionaries, lists, numbers, texts, ``None``, tensors): the file is whole or not there."""
     tensors: dict[str, Tensor] = {}
     node = _split(tree, "", tensors)
-    with atomic(path) as part:
-        save_file(tensors, part, {KEY: json.dumps({"version": VERSION, "tree": node})})
+    # As bytes, because save_file writes to a temporary file of its own, which a killed process would leave behind.
+    write_bytes(path, serialize(tensors, {KEY: json.dumps({"version": VERSION, "tree": node})}))
 
 
 def load(path: str | Path) -> Any:
@@ -70,8 +70,7 @@ def load(path: str | Path) -> Any:
 def save_model(path: str | Path, model: torch.nn.Module, about: dict[str, Any]) -> None:
     """Write a model's state under its own names (tied tensors once each name), with ``about`` as JSON."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors_of(model).items()}
-    with atomic(path) as part:
-        save_file(tensors, part, {KEY: json.dumps({"version": VERSION, **about})})
+    write_bytes(path, serialize(tensors, {KEY: json.dumps({"version": VERSION, **about})}))
 
 
 def load_model(path: str | Path, model: torch.nn.Module) -> None:

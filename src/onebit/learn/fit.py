@@ -15,6 +15,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_availa
 from torch import nn
 
 from onebit.core.errors import MissingExtra, check_positive
+from onebit.core.files import claimed, remove_stale
 from onebit.data import Dataset
 from onebit.learn import run
 from onebit.learn.display import Display
@@ -66,6 +67,8 @@ def fit(
     Raises:
         Diverged: the loss is not finite.
         FileExistsError: ``folder`` has a run and ``resume`` was not asked for.
+        InUse: another process trains in ``folder``.
+        OSError: something could not be written; the error names it, and the last checkpoint is whole.
         ValueError: an argument is out of range, or ``folder`` has a run of another recipe.
     """
     recipe = recipe or Recipe()
@@ -81,11 +84,11 @@ def fit(
             raise FileExistsError(f"{place} has a run already: resume it, or choose another folder")
         if finished and not begun:
             raise FileExistsError(f"{place} has a finished run without its checkpoint: choose another folder")
-    with _settings(recipe):
+    with _settings(recipe), contextlib.ExitStack() as stack:
         accelerator = _accelerator(recipe, trackers, place)
         if accelerator.is_main_process and place is not None:
-            for stale in place.glob(".*.part"):  # what a killed run was writing
-                stale.unlink()
+            stack.enter_context(claimed(place))
+            remove_stale(place)
         loop = Loop(model, data, recipe, procedure or BackPropagation(), accelerator, place, teacher, spec)
         loop.notes, loop.on_epoch = notes or {}, on_epoch
         loop.every_seconds, loop.every_steps = checkpoint_seconds, checkpoint_steps

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from onebit.core.errors import require
-from onebit.core.files import write_text
+from onebit.core.files import atomic, write_text
 from onebit.learn.evaluation import Metrics
 
 
@@ -110,7 +110,8 @@ class History:
             axis.grid(alpha=0.3)
             axis.legend()
         if path is not None:
-            figure.savefig(path)
+            with atomic(path) as part:
+                figure.savefig(part, format=Path(path).suffix[1:] or None)
         return figure
 
 
