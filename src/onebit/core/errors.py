@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
+from collections.abc import Callable, Iterator
 from types import ModuleType
+
+#: Import names that the extra `train` brings; the base install runs and inspects packed files without them.
+TRAINING = (
+    *("torch", "accelerate", "onnx", "onnxruntime", "onnxscript"),
+    *("pooch", "matplotlib", "jinja2", "sklearn", "yaml", "joblib"),
+)
 
 
 class OnebitWarning(UserWarning):
@@ -47,3 +55,50 @@ def check_positive(name: str, value: float) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     return value
+
+
+def sentence(error: BaseException) -> str:
+    """The text of ``error`` on one line, for a person, with its notes after it.
+
+    Errors that onebit raises on purpose are sentences already; any other is introduced by its type.
+
+    Example:
+        >>> sentence(FileNotFoundError(2, "No such file or directory", "digits.onebit"))
+        'digits.onebit does not exist'
+        >>> sentence(OSError(28, "No space left on device", "digits.onebit"))
+        'digits.onebit: no space left on device'
+    """
+    return "; ".join([_text(error), *getattr(error, "__notes__", ())])
+
+
+def _text(error: BaseException) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = " ".join(text.split())
+    if type(error) is ModuleNotFoundError and (error.name or "").partition(".")[0] in TRAINING:
+        return f"this command needs {error.name}, which is not installed: pip install 'onebit[train]'"
+    if isinstance(error, FileNotFoundError) and error.filename and error.strerror:
+        return f"{error.filename} does not exist"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, (ValueError, KeyError, OSError, ImportError)) and text:
+        return text
+    known = type(error).__module__.startswith("onebit")
+    return text if known and text else f"{type(error).__name__}: {text or 'no text'} (ONEBIT_DEBUG=1 shows where)"
+
+
+@contextlib.contextmanager
+def resumable(how: Callable[[], str]) -> Iterator[None]:
+    """Note on what stops the block - a person, a signal, a disk - how to go on, for :func:`sentence`.
+
+    Args:
+        how: gives the note once the block has been stopped; empty: none.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        # An OSError without a number is a refusal of onebit's own, not a failure of the system.
+        if isinstance(error, KeyboardInterrupt) or error.errno is not None:
+            note = how()
+            if note:
+                error.add_note(note)
+        raise

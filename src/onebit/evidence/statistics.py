@@ -78,3 +78,36 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> float:
     if len(set(x)) == 1 or len(set(y)) == 1:
         return math.nan
     return float(round(stats.spearmanr(x, y).statistic, 12))
+
+
+class Spread(NamedTuple):
+    """Mean, standard deviation and number of values.
+
+    Args:
+        mean: of the values.
+        std: sample standard deviation (divided by ``count - 1``); ``None`` for one value.
+        count: of values.
+    """
+
+    mean: float
+    std: float | None
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g}" if self.std is None else f"{self.mean:.4g} +- {self.std:.2g}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean, standard deviation and number of values.
+
+    Args:
+        values: one or more numbers.
+
+    Example:
+        >>> spread([1.0, 3.0])
+        Spread(mean=2.0, std=1.4142135623730951, count=2)
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or not x.size:
+        raise ValueError(f"values must be one or more numbers, got {list(values)!r}")
+    return Spread(float(x.mean()), float(x.std(ddof=1)) if x.size > 1 else None, int(x.size))
