@@ -11,8 +11,9 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "quantize_": "onebit.nn.schemes",
-    "save": "onebit.nn.schemes",
-    "load": "onebit.nn.schemes",
+    "save": "onebit.nn.storage",
+    "load": "onebit.nn.storage",
+    "OneBitConfig": "onebit.nn.schemes.transformers",
     "summary": "onebit.capture",
     "pack": "onebit.deploy",
 }

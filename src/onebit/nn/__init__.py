@@ -32,6 +32,6 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name == "models":
-        return importlib.import_module("onebit.nn.models")
+    if name in ("models", "storage"):
+        return importlib.import_module(f"onebit.nn.{name}")
     raise AttributeError(f"module 'onebit.nn' has no attribute {name!r}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onebit.nn.models.convnet import ConvNet
 from onebit.nn.models.mlp import MLP
-from onebit.nn.models.registry import build, registry
+from onebit.nn.models.registry import build, description, rebuild, registry
 from onebit.nn.models.resnet import ResNet, ResNet20
 from onebit.nn.models.vgg import VGGSmall
 
-__all__ = ["MLP", "ConvNet", "ResNet", "ResNet20", "VGGSmall", "build", "registry"]
+__all__ = ["MLP", "ConvNet", "ResNet", "ResNet20", "VGGSmall", "build", "description", "rebuild", "registry"]

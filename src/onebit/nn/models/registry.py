@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
 from onebit.core.registry import Registry, unknown
+from onebit.nn import schemes
 
 registry: Registry[Callable[..., nn.Module]] = Registry("model")
 
@@ -35,4 +37,33 @@ def build(name: str, **sizes) -> nn.Module:
     for size in sizes:
         if size not in allowed:
             raise TypeError(unknown(f"argument of model {name!r}:", size, allowed))
-    return factory(**sizes)
+    model = factory(**sizes)
+    model.onebit_built = _written(name, sizes)  # type: ignore[assignment]
+    return model
+
+
+def description(model: nn.Module) -> dict[str, Any] | None:
+    """How :func:`build` built ``model``, as plain data for :func:`rebuild`: ``{"name", "sizes", "scheme"}``.
+
+    None for a model that was not built by it, or by a scheme that was made by hand.
+    """
+    return getattr(model, "onebit_built", None)
+
+
+def rebuild(described: dict[str, Any]) -> nn.Module:
+    """A model like the one that :func:`description` was asked about, with weights of its own.
+
+    Raises:
+        KeyError, TypeError, ValueError: as :func:`build`.
+    """
+    scheme = described["scheme"]
+    made = {} if scheme is None else {"scheme": schemes.build(scheme["name"], **scheme["settings"])}
+    return build(described["name"], **described["sizes"], **made)
+
+
+def _written(name: str, sizes: dict[str, Any]) -> dict[str, Any] | None:
+    plain = {size: value for size, value in sizes.items() if size != "scheme"}
+    scheme = None if sizes.get("scheme") is None else schemes.build(sizes["scheme"])
+    if scheme is not None and not scheme.name:
+        return None
+    return {"name": name, "sizes": plain, "scheme": None if scheme is None else scheme.describe()}

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, TransformerEncoderLayer, TransposedLinear
 from onebit.nn.quantizers import BinaryActivation, Quantizer
-from onebit.nn.schemes import rules, signs
+from onebit.nn.schemes import pretrained, rules, signs
 from onebit.nn.schemes.report import Report, Row
 from onebit.nn.schemes.scheme import Scheme, build
+from onebit.nn.schemes.swap import replace, swap
 
 FilterFn = Callable[[nn.Module, str], bool]
 
@@ -86,53 +86,13 @@ def quantize_(
     report.rows += [Row(path, type(module).__name__, False, rules.cannot(module)) for path, module in stuck]
     report.rows += [Row(path, type(module).__name__, False, "did not run on the example") for path, module in idle]
     report.rows.sort(key=lambda row: order[row.path])
-    _replace(model, new)
+    replace(model, new)
     report.new_parameters = [name for name, parameter in model.named_parameters() if id(parameter) not in known]
-    if scheme.name:
-        report.record = {"scheme": scheme.describe(), "swapped": [[r.path, r.non_negative] for r in report.swapped]}
+    report.description = scheme.describe() if scheme.name else None
+    report.earlier = getattr(model, "onebit_report", None)
     model.onebit_report = report  # type: ignore[assignment]
+    pretrained.note(model)
     return report
-
-
-def requantize_(model: nn.Module, record: dict[str, Any]) -> None:
-    """Do to a float model what ``record`` of a :class:`Report` says was done to another of the same architecture.
-
-    Raises:
-        ValueError: a layer of the record is not in the model.
-    """
-    scheme = build(record["scheme"]["name"], **record["scheme"]["settings"])
-    here = dict(_survey(model)[0])
-    missing = [path for path, _ in record["swapped"] if path not in here]
-    if missing:
-        raise ValueError(f"the model has no float layer {missing[0]!r} that the file says was swapped")
-    new = {id(here[path]): swap(here[path], scheme, non_negative) for path, non_negative in record["swapped"]}
-    rows = [Row(path, type(here[path]).__name__, True, "", flag) for path, flag in record["swapped"]]
-    _replace(model, new)
-    model.onebit_report = Report(scheme.name, rows, [], record)  # type: ignore[assignment]
-
-
-def swap(module: nn.Module, scheme: Scheme, non_negative: bool = False, values: Tensor | None = None) -> nn.Module:
-    """The layer of bits that holds the parameters of the float layer ``module``.
-
-    Args:
-        non_negative: whether its input cannot be negative.
-        values: an input to start a centred shift from.
-    """
-    weight, activation = scheme.weight_quantizer, scheme.input_quantizer(non_negative)
-    if rules.is_whole(module):
-        # factories, not objects: each projection gets its own
-        kind = MultiheadAttention if isinstance(module, nn.MultiheadAttention) else TransformerEncoderLayer
-        return kind.from_float(module, weight, lambda: scheme.input_quantizer(non_negative))  # type: ignore[arg-type, return-value]
-    if rules.is_transposed(module):
-        layer: Any = TransposedLinear.from_float(module, weight(), activation)
-    else:
-        classes = {nn.Linear: Linear, nn.Conv1d: Conv1d, nn.Conv2d: Conv2d}
-        layer = classes[rules.float_class(module)].from_float(module, weight(), activation)  # type: ignore[index, attr-defined]
-    if values is not None and activation is not None:
-        activation.observe(values)
-    if scheme.output is not None:
-        layer.output = scheme.output(layer)
-    return layer
 
 
 def _survey(model: nn.Module) -> tuple[list[tuple[str, nn.Module]], list[tuple[str, nn.Module]]]:
@@ -205,14 +165,3 @@ def _remedy(layer: nn.Module) -> str:
     if isinstance(quantizer, BinaryActivation) or rules.is_whole(layer) or hasattr(layer, "input_quantizers"):
         return "centred shift before the sign"
     return "its quantizer is made for that" if quantizer is not None else "not quantized"
-
-
-def _replace(model: nn.Module, new: dict[int, nn.Module]) -> None:
-    for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):
-            if child is not None and id(child) in new:
-                parent._modules[name] = new[id(child)]
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoder):
-            # it would hand nested tensors to its layers in eval mode
-            module.use_nested_tensor = False

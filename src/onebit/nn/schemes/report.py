@@ -34,14 +34,19 @@ class Report:
         rows: in the order of the model.
         new_parameters: names of the parameters that the quantizers brought: an optimizer made before does not have
             them.
-        record: what ``onebit.save`` stores so that ``onebit.load`` can do the same to a float model; None where the
-            scheme was made by hand.
+        description: name and settings of the scheme, as ``onebit.save`` stores them; None where it was made by hand.
+        earlier: the report of the call of ``quantize_`` on the same model before this one, or None.
     """
 
     scheme: str
     rows: list[Row] = field(default_factory=list)
     new_parameters: list[str] = field(default_factory=list)
-    record: dict[str, Any] | None = None
+    description: dict[str, Any] | None = None
+    earlier: Report | None = None
+
+    def history(self) -> list[Report]:
+        """All reports of this model, the oldest first, this one last."""
+        return [*(self.earlier.history() if self.earlier else []), self]
 
     @property
     def swapped(self) -> list[Row]:
