@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from onebit.core.errors import Unsupported
 from onebit.deploy.export.shapes import Shapes
 from onebit.ir import Graph, Node, Rules, TensorType
 from onebit.ir import dim as dims
@@ -102,6 +103,11 @@ class Exporter:
         """The dtype in which rules compute with a value where any will do."""
         return COMPUTED.get(self.types[name].dtype, self.types[name].dtype)
 
+    def unsupported(self, node: Node, what: str, advice: str) -> Unsupported:
+        """The error for something in a node: names reader, kind and module, and says what to do."""
+        where = f" (from {node.path})" if node.path else ""
+        return Unsupported(f"{self.rules.reader} export of {node.kind}{where}: {what}; {advice}")
+
     # Emitting
 
     def fresh(self, stem: str) -> str:
@@ -118,7 +124,7 @@ class Exporter:
         self.operations.append(Operation(op, inputs, (output,), attributes, domain, self.path))
         return output
 
-    def constant(self, array: np.ndarray | Sequence[int], dtype: Any = None) -> str:
+    def constant(self, array: Any, dtype: Any = None) -> str:
         """The name of an initializer with these contents; equal ones are kept once."""
         array = np.ascontiguousarray(array, dtype).reshape(np.shape(array))
         key = (array.dtype.name, array.shape, array.tobytes())
@@ -194,7 +200,8 @@ class Exporter:
         """The tensors of a value in another dtype, from one it is there in."""
         if dtype == "float32" and not self.has(value, self.stored(value)) and self.has(value, SUMS):
             self._convert(value, "int32")
-        source = next(d for d in (self.stored(value), self.computed(value), SUMS) if self.has(value, d))
+        dtypes = [given for name, given in self._tensors if name == value]
+        source = next((d for d in (self.stored(value), "float32") if d in dtypes), dtypes[0])
         for order, name in list(self._tensors[value, source].items())[:1]:
             self._keep(value, dtype, order, self.emit("Cast", name, to=dtype))
         return self._tensors[value, dtype]
@@ -208,7 +215,7 @@ class Exporter:
         return Tensor(self.constant(array, dtype), order)
 
     def lay_out(self, name: str, given: TensorType, have: Order, want: Order) -> str:
-        """A tensor with its axes moved from the order ``have`` to ``want``; a reshape where only ones of size 1 move."""
+        """A tensor with its axes moved from order ``have`` to ``want``; a reshape where only axes of size 1 move."""
         perm = [have.index(axis) for axis in want]
         moved = [position for position in perm if given.shape[have[position]] != 1]
         if moved == sorted(moved):
@@ -225,14 +232,22 @@ class Exporter:
             return tuple(range(rank))
         return self.order(max(full, key=lambda v: _size(self.types[v].shape)))
 
-    def operand(self, value: str, order: Order, dtype: str | None = None) -> str:
-        """A tensor that holds a value of the same or a lower rank, ready for broadcasting with tensors in ``order``."""
+    def operands(self, values: Sequence[str], order: Order, dtype: str | None = None) -> list[str]:
+        """Tensors that hold values, ready to be broadcast together; their result is in ``order``."""
+        constant = all(map(self.graph.is_constant, values))
+        return [self.operand(value, order, dtype, whole=constant) for value in values]
+
+    def operand(self, value: str, order: Order, dtype: str | None = None, *, whole: bool = True) -> str:
+        """A tensor that holds a value of the same or a lower rank, ready for broadcasting with tensors in ``order``.
+
+        Not ``whole``: leading axes of size 1 of a constant may be left out.
+        """
         rank, shape = len(order), self.types[value].shape
         missing = rank - len(shape)
         if self.graph.is_constant(value):
             array = self.graph.tensors[value]
             array = array.reshape((1,) * missing + array.shape).transpose(order)
-            while array.ndim and array.shape[0] == 1:
+            while array.ndim and array.shape[0] == 1 and not whole:
                 array = array.reshape(array.shape[1:])
             dtype = dtype or self.computed(value)
             if array.dtype in (np.int8, np.uint8) and dtype == "float32":
@@ -251,8 +266,18 @@ class Exporter:
         """A constant with one entry a channel (or one for all), ready for broadcasting with a tensor in ``order``."""
         if vector.size == 1:
             return self.constant(vector.reshape(()))
-        after = len(order) - 1 - order.index(len(order) - 1)
-        return self.constant(vector.reshape(-1, *[1] * after))
+        return self.constant(vector.reshape(-1, *[1] * _axes_after_channels(order)))
+
+    def channel_vector(self, value: str, order: Order) -> str:
+        """A vector of the graph, ready like :meth:`channels`."""
+        if self.graph.is_constant(value):
+            return self.channels(self.graph.tensors[value], order)
+        size = self.types[value].shape
+        return self.shapes.reshape(self.plain(value), size, (*size, *[1] * _axes_after_channels(order)))
+
+
+def _axes_after_channels(order: Order) -> int:
+    return len(order) - 1 - order.index(len(order) - 1)
 
 
 def _size(shape: Sequence[dims.Dim]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Shapes:
             return name
         symbolic = [axis for axis, size in enumerate(want) if not isinstance(size, int)]
         if not symbolic:
-            more = {"allowzero": 1} if 0 in want else {}
+            more: dict[str, Any] = {"allowzero": 1} if 0 in want else {}
             return e.emit("Reshape", name, e.constant(want, np.int64), **more)
         if 0 not in want and all(axis < len(have) and have[axis] == want[axis] for axis in symbolic):
             kept = [0 if axis in symbolic else size for axis, size in enumerate(want)]

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from onebit.deploy.export.rules import products, quantization, shapes
+from onebit.deploy.export.rules import arithmetic, logic, pooling, products, quantization, reduction, shapes
 from onebit.deploy.export.rules.table import onnx_rules
 
-__all__ = ["onnx_rules", "products", "quantization", "shapes"]
+__all__ = [
+    "arithmetic",
+    "logic",
+    "onnx_rules",
+    "pooling",
+    "products",
+    "quantization",
+    "reduction",
+    "shapes",
+]

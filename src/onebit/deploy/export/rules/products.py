@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onebit.core.errors import Unsupported
 from onebit.deploy.export.exporter import SUMS, Exporter
 from onebit.deploy.export.rules.table import onnx_rules
 from onebit.ir import Node
+from onebit.ir import dim as dims
 from onebit.ir.kinds.convolution import EXACT_FLOAT32, MAGNITUDE
 
 CHANNELS_SECOND = (0, 3, 1, 2)
@@ -64,12 +64,10 @@ def product(
         return
     largest = MAGNITUDE[e.types[x].dtype]
     if not e.graph.is_constant(weight):
-        bound = float(np.prod(e.types[weight].shape[1:])) * MAGNITUDE[e.types[weight].dtype] * largest
+        taps = dims.evaluate(dims.product(e.types[weight].shape[1:]), {})
+        bound = taps * MAGNITUDE[e.types[weight].dtype] * largest
         if bound >= EXACT_FLOAT32:
-            raise Unsupported(
-                f"ONNX export of {node.kind} (from {node.path or 'the graph'}): sums of {bound:.0f} with weights that "
-                "are no constants are not exact; make the weights constants"
-            )
+            raise e.unsupported(node, f"sums up to {bound} with weights that are no constants", "make them constants")
         e.set(node.output, multiply(e.get(weight, "float32", weight_order).name), order, SUMS)
         return
     codes = e.graph.tensors[weight].transpose(weight_order)
@@ -77,7 +75,7 @@ def product(
         e.set(node.output, multiply(e.codes(codes, weight in e.graph.bits)), order, SUMS)
         return
     total = ""
-    for factor, digit in _digits(e, weight, largest):
+    for factor, digit in _digits(e, node, largest):
         sums = e.emit("Cast", multiply(e.codes(digit.transpose(weight_order), False)), to="int32")
         sums = sums if factor == 1 else e.emit("Mul", sums, e.constant(np.int32(factor)))
         total = e.emit("Add", total, sums) if total else sums
@@ -90,9 +88,9 @@ def _bound(e: Exporter, weight: str) -> int:
     return int(array.reshape(len(array), -1).sum(1).max(initial=0))
 
 
-def _digits(e: Exporter, weight: str, largest: int) -> list[tuple[int, np.ndarray]]:
+def _digits(e: Exporter, node: Node, largest: int) -> list[tuple[int, np.ndarray]]:
     """Weights as a sum of factor x digit, where the sums of no digit with ``x`` up to ``largest`` reach 2^24."""
-    array = e.graph.tensors[weight].astype(np.int64)
+    array = e.graph.tensors[node.inputs[1]].astype(np.int64)
     taps = array[0].size
     for bits in (7, 6, 5, 4, 3, 2, 1):
         if taps * largest * ((1 << bits) - 1) < EXACT_FLOAT32:
@@ -103,4 +101,4 @@ def _digits(e: Exporter, weight: str, largest: int) -> list[tuple[int, np.ndarra
                 found.append((1 << shift, digit.astype(np.int8)))
                 shift += bits
             return found
-    raise Unsupported(f"ONNX export: sums of {taps} products cannot be exact in float32; use fewer channels")
+    raise e.unsupported(node, f"sums of {taps} products, which float32 does not hold exactly", "use fewer channels")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from onebit.deploy.export.exporter import Exporter
 from onebit.deploy.export.rules.table import onnx_rules
 from onebit.ir import Node
 from onebit.ir import dim as dims
+
+END = 2**63 - 1  # of an axis of any size
 
 
 @onnx_rules("transpose")
@@ -35,3 +39,33 @@ def _moved_ones(have: Sequence[dims.Dim], want: Sequence[dims.Dim]) -> list[int]
         return None
     ones = [axis for axis, size in enumerate(have) if size == 1]
     return [(ones if size == 1 else full).pop(0) for size in want]
+
+
+@onnx_rules("concat")
+def concat(e: Exporter, node: Node) -> None:
+    order = e.common_order(*node.inputs)
+    names = [e.get(x, order=order).name for x in node.inputs]
+    e.set(node.output, e.emit("Concat", *names, axis=order.index(e.attributes(node)["axis"])), order)
+
+
+@onnx_rules("slice")
+def slice_(e: Exporter, node: Node) -> None:
+    x, a = e.get(node.inputs[0]), e.attributes(node)
+    stop = END if a["stop"] is None else a["stop"]
+    bounds = [e.constant([n], np.int64) for n in (a["start"], stop, x.order.index(a["axis"]), a["step"])]
+    e.set(node.output, e.emit("Slice", x.name, *bounds), x.order)
+
+
+@onnx_rules("pad")
+def pad(e: Exporter, node: Node) -> None:
+    x, a = e.get(node.inputs[0]), e.attributes(node)
+    pairs = [a["pads"][axis] for axis in x.order]
+    pads = e.constant([before for before, _ in pairs] + [after for _, after in pairs], np.int64)
+    e.set(node.output, e.emit("Pad", x.name, pads, e.constant(np.float32(a["value"]))), x.order)
+
+
+@onnx_rules("broadcast_to")
+def broadcast_to(e: Exporter, node: Node) -> None:
+    shape = e.types[node.output].shape
+    order = tuple(range(len(shape)))
+    e.set(node.output, e.emit("Expand", e.operand(node.inputs[0], order), e.shapes.tensor(shape)), order)
