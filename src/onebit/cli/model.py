@@ -168,6 +168,13 @@ def example_input(dataset: Dataset | None, shape: Sequence[int], count: int = 2)
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
+def described(dataset: Dataset | None) -> dict[str, Any] | None:
+    """What a packed or exported file says about the images that it takes and the classes that it knows."""
+    if dataset is None:
+        return None
+    return {"class_names": list(dataset.class_names), "mean": list(dataset.mean), "std": list(dataset.std)}
+
+
 def check_fit(model: nn.Module, example: torch.Tensor) -> None:
     """``ValueError`` where the network cannot take ``example``."""
     import torch

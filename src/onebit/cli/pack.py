@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from onebit.cli.arguments import Model, Name, OptionalPath, Output, Shape, Sizes
-from onebit.cli.model import check_fit, example_input, parse_shape, resolve
+from onebit.cli.model import check_fit, described, example_input, parse_shape, resolve
 from onebit.cli.output import note, print_json, progress
 
 
@@ -53,12 +53,9 @@ def pack(
     check_fit(found.model, example)
     from onebit import deploy
 
-    meta = None
-    if found.data is not None:
-        meta = {"class_names": list(found.data.class_names), "mean": list(found.data.mean), "std": list(found.data.std)}
     with progress("packing", quiet=json):
         compared = example_input(found.data, shape, samples) if samples else None
-        report = deploy.pack(found.model, example, path, samples=compared, meta=meta)
+        report = deploy.pack(found.model, example, path, samples=compared, meta=described(found.data))
     if json:
         print_json({"file": path, "report": report})
     else:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from onebit.deploy.onnx import float_onnx
-from onebit.deploy.pack import PackReport, pack
+from onebit.deploy.pack import PackReport, pack, prepare
 
-__all__ = ["PackReport", "float_onnx", "pack"]
+__all__ = ["PackReport", "float_onnx", "pack", "prepare"]

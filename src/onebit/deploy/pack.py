@@ -17,6 +17,7 @@ from onebit.deploy.comparison import Comparison
 from onebit.deploy.torch_comparison import compare
 from onebit.ir import passes
 from onebit.ir.kind import registry
+from onebit.nn.finite import non_finite
 
 Inputs = torch.Tensor | Sequence[Any]
 
@@ -90,12 +91,7 @@ def pack(
         Unsupported: an operator that cannot be captured or packed; the text says where and what to do.
         ValueError: a number that is not finite, with its name; wrong ``meta``.
     """
-    check_finite(model)
-    inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
-    graph = capture.from_torch(model, inputs, kwargs, dynamic=dynamic)
-    graph.meta |= _plain(meta or {})
-    graph = passes.optimize(graph)
-    check_finite_graph(graph)
+    graph = prepare(model, example, meta=meta, kwargs=kwargs, dynamic=dynamic)
     data = ir.dumps(graph)
     check_same(graph, ir.loads(data))
     runtime.Model(data)  # the loader that will read the file accepts it
@@ -110,6 +106,31 @@ def pack(
     return PackReport(str(path), len(data), float_size(model), bits, others, len(graph.nodes), comparison)
 
 
+def prepare(
+    model: torch.nn.Module,
+    example: Inputs,
+    *,
+    meta: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic: capture.Dynamic | None = None,
+) -> ir.Graph:
+    """The graph of a trained model after its passes, ready for a packed file or an export.
+
+    Args:
+        model, example, meta, kwargs, dynamic: as for :func:`pack`.
+
+    Raises:
+        Unsupported, ValueError: as :func:`pack` does.
+    """
+    check_finite(model)
+    inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
+    graph = capture.from_torch(model, inputs, kwargs, dynamic=dynamic)
+    graph.meta |= _plain(meta or {})
+    graph = passes.optimize(graph)
+    check_finite_graph(graph)
+    return graph
+
+
 def float_size(model: torch.nn.Module) -> int:
     """Bytes in float32 of the parameters of the float twin of ``model`` and of the running statistics of its norms."""
     numbers = sum(p.numel() for name, p in model.named_parameters() if "_quantizer" not in name)
@@ -120,20 +141,10 @@ def float_size(model: torch.nn.Module) -> int:
 
 
 def check_finite(model: torch.nn.Module) -> None:
-    """``ValueError`` that names the first parameter or statistic that is not finite.
-
-    Other buffers may hold minus infinity: attention masks do.
-    """
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if not tensor.dtype.is_floating_point:
-            continue
-        mask = isinstance(tensor, torch.nn.Parameter) or "running_" in name
-        bad = ~torch.isfinite(tensor) if mask else torch.isnan(tensor) | (tensor == torch.inf)
-        if bad.any():
-            value = tensor[bad].flatten()[0].item()
-            raise ValueError(
-                f"{name} holds {value} ({int(bad.sum())} of {tensor.numel()}): only finite numbers can be packed"
-            )
+    """``ValueError`` that names the first parameter or statistic that is not finite."""
+    found = non_finite(model)
+    if found is not None:
+        raise ValueError(f"{found}: only finite numbers can be packed")
 
 
 def check_finite_graph(graph: ir.Graph) -> None:
