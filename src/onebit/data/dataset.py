@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onebit.core.errors import check_range
+from onebit.core.errors import check_positive, check_range
 from onebit.core.registry import Registry
 from onebit.core.seeds import derive
 from onebit.data.augment import Augment
@@ -23,7 +23,8 @@ class Split:
     """Examples with their labels.
 
     Args:
-        images: ``(N, C, H, W)`` uint8; inputs of another kind (features, tokens): any other dtype, ``(N, ...)``.
+        images: ``(N, C, H, W)`` uint8; inputs of another kind (features, tokens): any other dtype, ``(N, ...)``; floats
+            of a :class:`Dataset` are finite.
         labels: ``(N,)`` int64.
     """
 
@@ -56,7 +57,8 @@ class Dataset:
         test: examples to judge by, never to choose by.
         num_classes: labels are ``0..num_classes-1``.
         class_names: one text a class.
-        mean, std: one number a channel, of the training images scaled to 0..1; empty for inputs that are no images.
+        mean, std: one number a channel, of the training images scaled to 0..1, std above 0; empty for inputs that are
+            no images.
         augment: the augmentation that is customary for the set.
     """
 
@@ -73,12 +75,16 @@ class Dataset:
         if len(self.class_names) != self.num_classes:
             raise ValueError(f"class_names must be {self.num_classes} texts, got {len(self.class_names)}")
         for part, split in (("train", self.train), ("test", self.test)):
+            _check_finite(split.images, part)
             if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.num_classes:
                 low, high = int(split.labels.min()), int(split.labels.max())
                 raise ValueError(f"labels of the {part} part must be 0..{self.num_classes - 1}, got {low}..{high}")
         channels = self.train.images.shape[1] if self.train.images.dtype == torch.uint8 else 0
-        if self.mean and not len(self.mean) == len(self.std) == channels:
+        if (self.mean or self.std) and not len(self.mean) == len(self.std) == channels:
             raise ValueError(f"mean and std must have {channels} numbers, got {len(self.mean)} and {len(self.std)}")
+        for mean, std in zip(self.mean, self.std):
+            check_range("mean", mean)
+            check_positive("std", std)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -93,6 +99,18 @@ class Dataset:
             if count is not None and count < len(split):
                 parts[part] = split.take(stratified(split.labels, count, derive(seed, "limit", part))[0])
         return dataclasses.replace(self, **parts) if parts else self
+
+
+def _check_finite(images: Tensor, part: str) -> None:
+    """``ValueError`` that names the first example with NaN or an infinity: a network of bits would not notice one."""
+    if not images.is_floating_point() or bool(torch.isfinite(images).all()):
+        return
+    bad = ~torch.isfinite(images.flatten(1) if images.ndim > 1 else images[:, None])
+    first = int(bad.any(1).nonzero()[0])
+    value = float(images[first][~torch.isfinite(images[first])].flatten()[0])
+    raise ValueError(
+        f"images of the {part} part must be finite, got {value} in example {first} ({int(bad.any(1).sum())} in all)"
+    )
 
 
 def stratified(labels: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,8 @@ class Batches:
         size = min(recipe.batch_size, len(split))
         self.size = size - size % processes
         if self.size == 0:
-            raise ValueError(f"the training part must have at least {processes} examples, got {len(split)}")
+            each = f" for each of {processes} processes" if processes > 1 else ""
+            raise ValueError(f"the training part must have at least one example{each}, got {len(split)}")
         self.per_epoch = len(split) // self.size
         self.share = self.size // processes
         self.rows = slice(rank * self.share, (rank + 1) * self.share)

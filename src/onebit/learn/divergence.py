@@ -2,32 +2,66 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+LARGEST_GRADIENT = 1e19
+
 
 class Diverged(ArithmeticError):
-    """The loss is not finite.
+    """The loss, a gradient or a number of the network is not finite.
 
     Args:
         step: the 0-based optimizer step.
         learning_rate: of that step.
-        layer: path of the first module whose output was not finite; ``""``: the model itself; ``None``: none was, so
-            the loss or a penalty is to blame.
-        kind: class of that module.
+        where: what is not finite, as a clause.
+        layer: path of the first module whose output was not finite; ``""``: the model itself; ``None``: none was.
+        kept: what there is to go on from, as a clause.
     """
 
-    def __init__(self, step: int, learning_rate: float, layer: str | None, kind: str = "") -> None:
-        self.step, self.learning_rate, self.layer = step, learning_rate, layer
-        where = "every layer's output is finite, the loss or a penalty is not"
-        if layer is not None:
-            where = f"the first layer whose output is not finite is {layer or 'the model'!r} ({kind})"
+    def __init__(self, step: int, learning_rate: float, where: str, layer: str | None = None, kept: str = "") -> None:
+        self.step, self.learning_rate, self.where, self.layer, self.kept = step, learning_rate, where, layer, kept
         super().__init__(
             f"training diverged in step {step} at learning rate {learning_rate:g}: {where}; "
-            "try a smaller learning_rate or a gradient_clip"
+            f"try a smaller learning_rate or a gradient_clip{kept and '; '}{kept}"
         )
+
+    def keeping(self, checkpoint: Path, step: int) -> Diverged:
+        """The same, saying that ``checkpoint`` holds the run after ``step`` steps."""
+        kept = f"{checkpoint} keeps the run as it was after {step} steps"
+        return Diverged(self.step, self.learning_rate, self.where, self.layer, kept)
+
+
+def of_loss(step: int, learning_rate: float, model: nn.Module, inputs: Tensor) -> Diverged:
+    """The error for a loss that is not finite: runs ``model(inputs)`` again to find the layer."""
+    found = first_non_finite(model, inputs)
+    if found is None:
+        return Diverged(step, learning_rate, "every layer's output is finite, the loss or a penalty is not")
+    path, kind = found
+    where = f"the first layer whose output is not finite is {path or 'the model'!r} ({kind})"
+    return Diverged(step, learning_rate, where, path)
+
+
+def bad_gradient(model: nn.Module) -> str | None:
+    """What is wrong with the gradients, as a clause; ``None`` where their Euclidean norm is finite, and below 1e19.
+
+    Optimizers square a gradient: from 1.8e19 on an infinite second moment would freeze its weights for good.
+    """
+    parameters = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+    if _norm([gradient for _, gradient in parameters]) < LARGEST_GRADIENT:
+        return None
+    for name, gradient in parameters:
+        size = _norm([gradient])
+        if not size < LARGEST_GRADIENT:
+            return f"the gradient of {name} has norm {size:.3g}"
+    return "the gradients together have a norm of 1e19 or more"
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    return float(nn.utils.get_total_norm(tensors)) if tensors else 0.0
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from onebit.core.errors import check_range
 from onebit.data import Dataset, Split, normalize
 from onebit.learn.randomness import preserved
 
@@ -18,7 +19,7 @@ class Metrics:
 
     Args:
         loss: cross-entropy in nats.
-        accuracy: share of the examples whose highest output is that of their label, 0..1.
+        accuracy: share of the examples whose highest output is that of their label, 0..1; outputs with a NaN are wrong.
         count: number of examples.
     """
 
@@ -50,11 +51,12 @@ def _pixels(
 def _outputs(
     model: nn.Module, images: Tensor, mean: Sequence[float], std: Sequence[float], batch_size: int
 ) -> Iterator[tuple[slice, Tensor]]:
+    check_range("batch_size", batch_size, 1)
     device, training = _device(model), [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad(), preserved(model):
-            for start in range(0, len(images), batch_size):
+            for start in range(0, len(images), batch_size) if len(images) else (0,):
                 rows = slice(start, start + batch_size)
                 yield rows, model(normalize(images[rows].to(device), mean, std))
     finally:
@@ -70,10 +72,10 @@ def outputs(
     std: Sequence[float] | None = None,
     batch_size: int = 500,
 ) -> Tensor:
-    """What ``model`` gives in evaluation mode, on the CPU: ``(N, K)``; arguments as in :func:`evaluate`."""
+    """What ``model`` gives in evaluation mode, on the CPU: ``(N, K)``, N of 0 included; arguments as in
+    :func:`evaluate`."""
     images, mean, std = _pixels(data, mean, std)
-    parts = [logits.cpu() for _, logits in _outputs(model, images, mean, std, batch_size)]
-    return torch.cat(parts) if parts else torch.empty(0)
+    return torch.cat([logits.cpu() for _, logits in _outputs(model, images, mean, std, batch_size)])
 
 
 def predict(
@@ -84,9 +86,9 @@ def predict(
     std: Sequence[float] | None = None,
     batch_size: int = 500,
 ) -> Tensor:
-    """The class of the highest output: ``(N,)`` int64; arguments as in :func:`evaluate`."""
-    found = outputs(model, data, mean=mean, std=std, batch_size=batch_size)
-    return found.argmax(1) if len(found) else torch.empty(0, dtype=torch.int64)
+    """The class of the highest output, of the first NaN where there is one: ``(N,)`` int64; arguments as in
+    :func:`evaluate`."""
+    return outputs(model, data, mean=mean, std=std, batch_size=batch_size).argmax(1)
 
 
 def sums(
@@ -96,8 +98,11 @@ def sums(
     loss, right = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
     for rows, logits in _outputs(model, split.images, mean, std, batch_size):
         labels = split.labels[rows].to(logits.device)
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+            got = f"{int(labels.min())}..{int(labels.max())}"
+            raise ValueError(f"labels must be 0..{logits.shape[1] - 1}, the outputs of the model, got {got}")
         loss = loss.to(logits.device) + nn.functional.cross_entropy(logits.double(), labels, reduction="sum")
-        right = right.to(logits.device) + (logits.argmax(1) == labels).sum()
+        right = right.to(logits.device) + ((logits.argmax(1) == labels) & ~logits.isnan().any(1)).sum()
     return float(loss), int(right), len(split)
 
 
@@ -125,5 +130,5 @@ def evaluate(
 
 
 def metrics(loss: float, right: int, count: int) -> Metrics:
-    """The means of the sums that :func:`sums` gives."""
+    """The means of the sums that :func:`sums` gives, over at least one example."""
     return Metrics(loss / count, right / count, count)

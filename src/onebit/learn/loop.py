@@ -19,6 +19,7 @@ from onebit.data import Dataset, Split, stratified
 from onebit.learn import checkpoints, environment, latents, randomness, run
 from onebit.learn.batches import Batches
 from onebit.learn.display import Display
+from onebit.learn.divergence import Diverged
 from onebit.learn.evaluation import Metrics, metrics, sums
 from onebit.learn.history import History, Row, best, exhausted
 from onebit.learn.plan import Plan
@@ -27,6 +28,7 @@ from onebit.learn.recipe import Recipe, write_yaml
 from onebit.learn.spec import ModelSpec
 from onebit.learn.statistics import reestimate
 from onebit.nn import broadcast
+from onebit.nn.finite import non_finite
 
 CLOCK_STEPS = 32  # with several processes the clock is asked every so many steps: they have to agree on the answer
 
@@ -77,6 +79,7 @@ class Loop:
         self.totals: dict[str, Tensor] = {}
         self.signs: dict[str, Tensor] = {}
         self.elapsed = 0.0
+        self.saved: int | None = None  # the step of the checkpoint in the folder
         self.best_weights: dict[str, Tensor] | None = None
         # Set by fit.
         self.notes: dict[str, Any] = {}
@@ -103,12 +106,18 @@ class Loop:
                 saved[key] for key in ("step", "elapsed", "totals", "signs")
             )
             self.rows = [Row(**row) for row in saved["rows"]]
+            self.saved = self.step
         elif self.folder is not None and self.main:
             self._describe(self.folder)
 
     def train(self, display: Display) -> History:
         while self.step < self.plan.steps and not exhausted(self.rows, self.stages, self.recipe.patience):
-            row = self._epoch(display)
+            try:
+                row = self._epoch(display)
+            except Diverged as error:
+                if self.folder is None or self.saved is None:
+                    raise
+                raise error.keeping(self.folder / run.CHECKPOINT, self.saved) from None
             display.line(row.line(self.plan.epochs))
         self.procedure.finish()
         history = self._finish()
@@ -138,6 +147,7 @@ class Loop:
         if self.step == self.plan.steps:
             broadcast(self.model, self.plan.complete)
         row = self._row(epoch, began)
+        self._check_finite()
         self.rows.append(row)
         self.elapsed, self.totals = 0.0, {}
         if self.recipe.keep == "best" and best(self.rows, self.stages) is row:
@@ -242,6 +252,7 @@ class Loop:
     def _checkpoint(self) -> None:
         if self.folder is None:
             return
+        self._check_finite()
         random = self._random_states()
         if self.main:
             state = {
@@ -259,7 +270,14 @@ class Loop:
             checkpoints.save(self.folder / run.CHECKPOINT, state)
             if not self.totals:
                 History(tuple(self.rows)).save(self.folder / run.HISTORY)
+        self.saved = self.step
         self.written = time.monotonic()
+
+    def _check_finite(self) -> None:
+        """``Diverged`` where the network is no longer one of numbers: a sign may hide that from the loss."""
+        found = non_finite(self.model)
+        if found is not None:
+            raise Diverged(self.step - 1, self.session.position.learning_rate, str(found))
 
     def _random_states(self) -> list[dict[str, Tensor]]:
         own = randomness.state(self.model)
@@ -305,5 +323,10 @@ def _held_out(split: Split, recipe: Recipe) -> tuple[Split, Split]:
     if not recipe.validation:
         return split, split.take(torch.empty(0, dtype=torch.int64))
     count = round(len(split) * recipe.validation)
+    if not count and (recipe.patience is not None or recipe.keep == "best"):
+        raise ValueError(
+            "validation must hold out at least one example for patience and keep: best, "
+            f"got {recipe.validation} of {len(split)} examples"
+        )
     held, rest = stratified(split.labels, count, derive(recipe.seed, "validation"))
     return split.take(rest), split.take(held)

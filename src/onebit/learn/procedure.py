@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from onebit.data import Dataset
 from onebit.learn.batches import Batch
-from onebit.learn.divergence import Diverged, first_non_finite
+from onebit.learn.divergence import Diverged, bad_gradient, of_loss
 from onebit.learn.latents import clamp_, latent_weights
 from onebit.learn.plan import Plan, Position
 from onebit.learn.recipe import Recipe
@@ -101,21 +101,41 @@ class BackPropagation:
             getattr(self.optimizer, "optimizer", self.optimizer).state.clear()
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = position.learning_rate, position.weight_decay
-        outputs = session.forward(batch.inputs)
+        outputs = self._outputs(batch)
         total = self._loss(outputs, batch)
         # Gradients are averaged over processes, hence the factor: it makes them those of the mean over all examples.
         objective = total * (session.accelerator.num_processes / batch.size) + penalty(session.model).to(total.device)
         if not math.isfinite(objective.item()):
-            found = first_non_finite(session.model, batch.inputs)
-            raise Diverged(position.progress.step, position.learning_rate, *(found or (None,)))
+            with session.accelerator.autocast():
+                raise of_loss(position.progress.step, position.learning_rate, session.model, batch.inputs)
         self.optimizer.zero_grad(set_to_none=True)
         self.backward(objective)
+        # A gradient scaler looks for infinities itself, leaves the step out and tries a smaller scale.
+        if session.accelerator.scaler is None and (wrong := bad_gradient(session.model)) is not None:
+            raise Diverged(position.progress.step, position.learning_rate, wrong)
         if recipe.gradient_clip is not None:
             session.accelerator.clip_grad_norm_(self.parameters, recipe.gradient_clip)
         self.optimizer.step()
         if recipe.clip_latent is not None:
             clamp_(self.latents, recipe.clip_latent)
         return {"loss": total.detach(), "accuracy": (outputs.detach().argmax(1) == batch.labels).sum()}
+
+    def _outputs(self, batch: Batch) -> Tensor:
+        """What the network gives; ``ValueError`` where that is not one row of scores an example."""
+        classes = self.session.data.num_classes
+        try:
+            outputs = self.session.forward(batch.inputs)
+        except ValueError as error:
+            if len(batch.labels) == 1 and "more than 1 value per channel" in str(error):
+                raise ValueError(
+                    "batch_size must give each process 2 examples or more where a batch norm sees one value a channel, "
+                    "got 1"
+                ) from error
+            raise
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[1] < classes:
+            got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise ValueError(f"model must give scores of shape ({len(batch.labels)}, {classes}), got {got}")
+        return outputs
 
     def _loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         recipe = self.session.recipe
