@@ -78,7 +78,7 @@ def export(
     inputs, said = _inputs(graph, dataset, count)
     if dataset is None and count:
         note(
-            "onebit export: no data set was named, so the file is compared on random inputs; --data NAME takes real ones"
+            "onebit export: no data set was named, so the inputs compared are random; --data NAME takes real ones"
         )
     with progress("comparing with the engine", len(inputs[0]) if count else None, quiet=json) as advance:
         report = deploy.export(graph, path, to, inputs=inputs if count else None, advance=advance)
@@ -114,7 +114,7 @@ def _captured(model: str, data: str, scheme: str, size: Any, weights: Path | Non
     found = resolve(model, data, scheme, size, weights)
     if not found.trained:
         note(
-            f"onebit export: {model} has not been trained, so the file will be right by chance only; --weights loads some"
+            f"onebit export: {model} has not been trained, so it will be right by chance only; --weights loads some"
         )
     example = example_input(found.data, sizes)
     check_fit(found.model, example)

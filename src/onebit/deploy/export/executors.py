@@ -58,7 +58,7 @@ def qonnx_executor(model: Any) -> Run:
 def _ir_version(version: int) -> Iterator[None]:
     """qonnx hands each node to ONNX Runtime as a file of the newest version that the package onnx knows, and an ONNX
     Runtime older than that package refuses it; meanwhile the newest version is that of the file that runs."""
-    onnx = require("onnx", "train", "running QONNX files")
+    onnx: Any = require("onnx", "train", "running QONNX files")
     newest, onnx.IR_VERSION = onnx.IR_VERSION, version
     try:
         yield
