@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onebit.cli.arguments import OptionalInt, OutputWithDefault
 from onebit.cli.output import note, print_json, print_table
-from onebit.core.errors import check_range
+from onebit.core.errors import check_range, resumable
 
 
 def demo(
@@ -50,9 +50,8 @@ def demo(
     from onebit.evidence import page, report
 
     quiet = (lambda text: None) if json else note
-    found = measure.run(
-        data, scheme, output, epochs, width, seed, resume=resume, progress=not json, say=quiet
-    )
+    with resumable(lambda: f"the same command with --resume goes on with the runs in {output}"):
+        found = measure.run(data, scheme, output, epochs, width, seed, resume=resume, progress=not json, say=quiet)
     command = shlex.join(["onebit", *_arguments(data, epochs, width, scheme, seed, output)])
     html = output / "index.html"
     page.write(found, html, command)

@@ -6,10 +6,14 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
+
+from onebit.core.errors import sentence
 
 DONE, DOES_NOT_HOLD, CANNOT_RUN = 0, 1, 2
 
@@ -25,6 +29,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("onebit.cli.demo:demo", "train a network of bits on real digits, pack it, run it natively, report"),
     "train": Command("onebit.cli.train:train", "train a network, by flags or a recipe file"),
+    "sweep": Command("onebit.cli.sweep:sweep", "train every combination of some settings of a recipe file"),
     "eval": Command("onebit.cli.evaluate:evaluate", "accuracy of a trained network on a test set"),
     "summary": Command("onebit.cli.summary:summary", "bits, operations and memory of every layer, before packing"),
     "pack": Command("onebit.cli.pack:pack", "turn a trained network into one small file for the engine"),
@@ -34,16 +39,12 @@ COMMANDS = {
     "bench": Command("onebit.cli.bench:bench", "time the engine against PyTorch and ONNX Runtime"),
     "plot": Command("onebit.cli.plot:plot", "draw every operator, forward and backward"),
     "list": Command(
-        "onebit.cli.catalogue:catalogue", "models, schemes, operators, data sets, kinds and machines known here"
+        "onebit.cli.catalogue:catalogue", "systems, models, schemes, operators, data sets and more known here"
     ),
+    "claim": Command("onebit.cli.claim:claim", "re-check what a paper says: run its experiments, print verdicts"),
+    "show": Command("onebit.cli.show:show", "one published system: paper, components, claims and verdicts"),
     "support": Command("onebit.cli.catalogue:support", "which reader of the graph supports which kind"),
 }
-
-#: Import names that the extra `train` brings; the base install runs and inspects packed files without them.
-TRAINING = (
-    *("torch", "accelerate", "onnx", "onnxruntime", "onnxscript"),
-    *("pooch", "matplotlib", "jinja2", "sklearn", "yaml"),
-)
 
 HELP = """usage: onebit COMMAND [options]
 
@@ -52,7 +53,8 @@ Networks of bits: train them in PyTorch, pack them into one small file, run that
 {commands}
 
 onebit COMMAND --help explains a command, with an example. onebit --version prints the version.
-Exit status: 0 done, 1 does not hold, 2 cannot run. ONEBIT_DEBUG=1 shows the traceback behind an error.
+Exit status: 0 done, 1 does not hold, 2 cannot run, 130 or 143 stopped by a signal.
+ONEBIT_DEBUG=1 shows the traceback behind an error.
 
 Example: onebit demo
 """
@@ -79,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"onebit {__version__}")
         return DONE
+    with _signals() as received:
+        return _guarded(name, arguments[1:], received)
+
+
+def _guarded(name: str, arguments: list[str], received: list[int]) -> int:
+    """Run a command; what stops it becomes a sentence and a status."""
     said = "onebit"
     try:
         if name not in COMMANDS:
@@ -86,19 +94,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             raise UsageError(unknown("command", name, COMMANDS))
         said = f"onebit {name}"
-        return _run(name, arguments[1:])
-    except KeyboardInterrupt:
-        print(f"{said}: stopped", file=sys.stderr)
-        return 130
+        return _run(name, arguments)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; stdout goes elsewhere so that the exit does not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        # Libraries turn an interruption into errors of their own; the signal says what it was.
+        if received or isinstance(error, KeyboardInterrupt):
+            how = getattr(error, "__notes__", None) or ["the same command starts it anew"]
+            print(f"{said}: stopped; {'; '.join(how)}", file=sys.stderr)
+            return 128 + (received[0] if received else signal.SIGINT)
         if os.environ.get("ONEBIT_DEBUG"):
             raise
         print(f"{said}: {sentence(error)}", file=sys.stderr)
         return CANNOT_RUN
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Interruption and termination raise ``KeyboardInterrupt``; gives the signals that came."""
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        # A program that calls us may have handlers of its own: they stay.
+        before = {number: usual for number, usual in ours.items() if signal.getsignal(number) == usual}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield received
+    finally:
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 def _run(name: str, arguments: list[str]) -> int:
@@ -131,25 +164,6 @@ def _quiet_libraries() -> Iterator[None]:
             yield
         finally:
             logging.disable(level)
-
-
-def sentence(error: BaseException) -> str:
-    """The text of ``error`` on one line, for a person.
-
-    Errors that onebit raises on purpose are sentences already; any other is introduced by its type.
-    """
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = " ".join(text.split())
-    if type(error) is ModuleNotFoundError and (error.name or "").partition(".")[0] in TRAINING:
-        return f"this command needs {error.name}, which is not installed: pip install 'onebit[train]'"
-    if isinstance(error, FileNotFoundError) and error.filename and error.strerror:
-        return f"{error.filename} does not exist"
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
-    if isinstance(error, (ValueError, KeyError, OSError, ImportError)) and text:
-        return text
-    known = type(error).__module__.startswith("onebit")
-    return text if known and text else f"{type(error).__name__}: {text or 'no text'} (ONEBIT_DEBUG=1 shows where)"
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

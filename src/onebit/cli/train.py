@@ -11,6 +11,7 @@ from onebit.cli.arguments import Name, OptionalPath, Output, Sizes
 from onebit.cli.flags import given, recipe_flags
 from onebit.cli.model import check_sizes, parse_sizes
 from onebit.cli.output import print_json
+from onebit.core.errors import resumable
 from onebit.core.registry import unknown
 
 RecipeFlags: Any = recipe_flags()
@@ -54,7 +55,8 @@ def train(
         raise ValueError(
             f"--output {folder} holds a run already: --resume goes on with it, another --output starts a new one"
         )
-    result = job.run(folder, resume, progress=not json)
+    with resumable(lambda: f"the same command with --resume goes on with the run in {folder}"):
+        result = job.run(folder, resume, progress=not json)
     test = result.history.test
     if json:
         print_json({"folder": folder, "job": job.to_dict(), "test": test, "history": result.history.rows})

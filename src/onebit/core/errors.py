@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import reprlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -39,6 +40,19 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtra(f"{purpose} needs {module}: pip install 'onebit[{extra}]' ({error})") from error
+
+
+def shown(value: object, most: int = 80) -> str:
+    """The ``repr`` of a value that may be anything, in at most ``most`` characters.
+
+    Example:
+        >>> shown([0] * 1_000_000), shown("x" * 1_000_000, most=16)
+        ('[0, 0, 0, 0, 0, 0, ...]', "'xxxxx...xxxxxx'")
+    """
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = most - 1
+    text = short.repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def check_range(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from onebit.core.registry import unknown
 from onebit.core.seeds import derive
 from onebit.data import Dataset
 
@@ -66,6 +67,16 @@ class ModelSpec:
             return None if self.scheme is None else schemes.build(self.scheme, **self.scheme_settings)
         except TypeError as error:
             raise ValueError(f"scheme_settings of scheme {self.scheme!r}: {error}") from None
+
+    def check(self) -> None:
+        """``ValueError`` or ``KeyError`` where model, scheme or one of the sizes is unknown; nothing is built."""
+        from onebit.nn import models
+
+        known = [size for size in inspect.signature(models.registry[self.name]).parameters if size != "scheme"]
+        for size in self.sizes:
+            if size not in known:
+                raise ValueError(unknown(f"size of model {self.name!r}:", size, known))
+        self.built_scheme()
 
     def fitted(self, data: Dataset) -> ModelSpec:
         """The same with the sizes that follow from ``data``, where the model has them and they were not given."""
