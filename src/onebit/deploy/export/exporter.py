@@ -74,6 +74,7 @@ class Exporter:
         self.operations: list[Operation] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.path = ""
+        self.called: dict[str, str] = {}  # tensors that are outputs -> what the file calls them
         self._taken = {*graph.inputs, *graph.states, *graph.outputs}
         self._tensors: dict[tuple[str, str], dict[Order, str]] = {}  # value, dtype -> order -> tensor
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -123,6 +124,14 @@ class Exporter:
         output = self.fresh(op) if output is None else output
         self.operations.append(Operation(op, inputs, (output,), attributes, domain, self.path))
         return output
+
+    def call(self, tensor: str, name: str) -> None:
+        """Make a tensor an output of the model that is called ``name``."""
+        made = any(tensor in operation.outputs for operation in self.operations)
+        if made and tensor not in self.called:
+            self.called[tensor] = name
+        else:
+            self.emit("Identity", tensor, output=name)
 
     def constant(self, array: Any, dtype: Any = None) -> str:
         """The name of an initializer with these contents; equal ones are kept once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,48 @@ NEXT = "_next"
 
 
 def to_onnx(graph: Graph, path: str | Path, *, opset: int = OPSET) -> Path:
-    """Write ``graph`` as an ONNX file of standard operators."""
-    if opset not in OPSETS:
+    """Write a graph as one ONNX file of standard operators, checked before it takes its name.
+
+    Images are channels second in the file, as everywhere in ONNX; a network of convolutions needs no transposes. Bits
+    are floats of -1 and +1 while they are computed with, and 8-bit integers in the weights and where they are inputs or
+    outputs. Sums of integers are exact: they are float sums below 2^24, written as int32 before they are scaled, so
+    that no runtime folds a scale into the weights; wider sums are put together from several.
+
+    What is exact: everything but float sums, which a runtime may add up in another order (``conv``, ``linear`` and
+    ``matmul`` of floats, ``avg_pool``, ``reduce``, ``softmax`` and the normalisations), and ``exp``, ``tanh``, ``erf``
+    and ``sigmoid``, which each runtime computes in its own way. NaN is lost by ``max_pool`` and by ``max`` and ``min``
+    of ``reduce`` in ONNX Runtime; the standard leaves it open.
+
+    States become further inputs, with their initial value as default, and further outputs, named ``..._next``. The
+    metadata of the file hold ``class_names``, ``mean``, ``std`` and ``producer`` of the graph (lists as JSON), and
+    what :func:`onebit.capture.from_onnx` needs to read the same graph back: ``states`` and ``bits``.
+
+    Args:
+        graph: any valid graph; one that is not to be packed may hold ``batch_norm``.
+        path: the file; whole or not there.
+        opset: version of the operators, 17 to 23. Default 17, the first with ``LayerNormalization``: ONNX Runtime reads
+            it from 1.12 (2022) on, and every other runtime that is kept up does.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ValueError: the graph is not valid, or ``opset`` is none of those.
+        Unsupported: limits or integer weights that are computed in the graph; the text says where and what to do.
+
+    Example:
+        >>> import numpy as np, onnxruntime, tempfile
+        >>> from onebit.ir import TensorType
+        >>> graph = Graph({"x": TensorType("float32", ("batch", 2))})
+        >>> weight = graph.constant(np.int8([[1, -1], [1, 1], [-1, 1]]), bit=True)
+        >>> graph.outputs = [graph.add("linear", graph.add("sign", "x"), weight)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = to_onnx(graph, Path(folder) / "small.onnx")
+        ...     session = onnxruntime.InferenceSession(path)
+        >>> session.run(None, {"x": np.float32([[0.5, -3.0]])})
+        [array([[ 2,  0, -2]], dtype=int32)]
+    """
+    if isinstance(opset, bool) or opset not in OPSETS:
         raise ValueError(f"opset must be {OPSETS[0]}..{OPSETS[-1]}, got {opset!r}")
     exporter = Exporter(graph, onnx_rules, opset)
     exporter.walk()
@@ -29,7 +70,7 @@ def to_onnx(graph: Graph, path: str | Path, *, opset: int = OPSET) -> Path:
 
 
 def model(exporter: Exporter, opsets: dict[str, int]) -> Any:
-    """The ``onnx.ModelProto`` of a walk that is done.
+    """The ``onnx.ModelProto`` of a walk that is done, checked.
 
     Args:
         exporter: after :meth:`Exporter.walk`.
@@ -46,7 +87,7 @@ def model(exporter: Exporter, opsets: dict[str, int]) -> Any:
         )
 
     body = helper.make_graph(
-        [_node(onnx, operation, number) for number, operation in enumerate(exporter.operations)],
+        [_node(onnx, operation, number, exporter.called) for number, operation in enumerate(exporter.operations)],
         "onebit",
         [info(name, name) for name in (*graph.inputs, *graph.states)],
         [info(tensor, value) for tensor, value in outputs],
@@ -76,7 +117,7 @@ def _outputs(exporter: Exporter) -> list[tuple[str, str]]:
     for wanted, value in [*zip(graph.outputs, graph.outputs), *states]:
         name = wanted if wanted not in taken else exporter.fresh(wanted)
         taken.add(name)
-        exporter.emit("Identity", exporter.plain(value, exporter.stored(value)), output=name)
+        exporter.call(exporter.plain(value, exporter.stored(value)), name)
         found.append((name, value))
     return found
 
@@ -98,15 +139,15 @@ def _element(onnx: Any, dtype: str) -> int:
     return {"float32": onnx.TensorProto.FLOAT}.get(dtype) or getattr(onnx.TensorProto, dtype.upper())
 
 
-def _node(onnx: Any, operation: Operation, number: int) -> Any:
+def _node(onnx: Any, operation: Operation, number: int, called: Mapping[str, str]) -> Any:
     attributes = dict(operation.attributes)
     if operation.op == "Cast":
         attributes["to"] = _element(onnx, attributes["to"])
     where = f"{operation.path}/" if operation.path else ""
     return onnx.helper.make_node(
         operation.op,
-        list(operation.inputs),
-        list(operation.outputs),
+        [called.get(name, name) for name in operation.inputs],
+        [called.get(name, name) for name in operation.outputs],
         name=f"{where}{operation.op}_{number}",
         domain=operation.domain or None,
         **attributes,
