@@ -68,7 +68,10 @@ def _pictures(model, paths: tuple[Path, ...], invert: bool, json: bool) -> None:
         pixels = picture.read(path, *shape[1:], invert=invert)
         if not invert and picture.looks_inverted(pixels, model.meta.get("mean", [])):
             note(f"onebit run: light and dark of {path} are unlike those of the training images; --invert swaps them")
-        probabilities = softmax(scores(model, model.normalize(pixels)))[0]
+        found = scores(model, model.normalize(pixels))
+        if np.isnan(found).any() or not np.isfinite(found.max()):
+            raise ValueError(f"the network gives scores for {path} that are not finite, which name no class")
+        probabilities = softmax(found)[0]
         best = int(probabilities.argmax())
         names = model.class_names or [str(i) for i in range(len(probabilities))]
         rows.append(
@@ -99,16 +102,19 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
         raise ValueError(
             f"--data {name} has examples of shape {tuple(images.shape[1:])}, and {file} takes {tuple(want)}"
         )
+    if not len(labels):
+        raise ValueError(f"--data {name} has no test examples")
     right, seconds = 0, 0.0
     with progress(f"{name}, {len(labels)} examples", len(labels), quiet=json) as advance:
         for start in range(0, len(labels), BATCH):
             batch = model.normalize(images[start : start + BATCH])
             began = time.perf_counter()
-            predicted = model.predict(batch)
+            found = scores(model, batch)
+            predicted = found.argmax(1)
             seconds += time.perf_counter() - began
-            right += int((predicted == labels[start : start + BATCH]).sum())
+            right += int(((predicted == labels[start : start + BATCH]) & ~np.isnan(found).any(1)).sum())
             advance(len(batch))
-    found = {
+    result = {
         "file": file,
         "data": name,
         "examples": len(labels),
@@ -119,17 +125,20 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
         "threads": model.threads,
     }
     if json:
-        print_json(found)
+        print_json(result)
         return
-    share = f"{100 * found['accuracy']:.2f} % of {len(labels)} test examples of {name} are right"
-    each = in_seconds(found["seconds_per_example"])
+    share = f"{100 * result['accuracy']:.2f} % of {len(labels)} test examples of {name} are right"
+    each = in_seconds(result["seconds_per_example"])
     print(f"{share} ({each} each in batches of {BATCH}, {model.isa}, threads: {model.threads})")
 
 
 def scores(model, x: np.ndarray) -> np.ndarray:
-    """The first output of ``model`` for ``x``: ``(N, classes)`` float64."""
+    """The first output of ``model`` for ``x``: ``(N, classes)`` float64; ``ValueError`` where it has another shape."""
     y = model.run(x)
-    return np.asarray(y[0] if isinstance(y, tuple) else y, dtype=np.float64)
+    first = np.asarray(y[0] if isinstance(y, tuple) else y, dtype=np.float64)
+    if first.ndim != 2 or not first.shape[1]:
+        raise ValueError(f"the first output of the network must be (N, classes), it is {model.outputs[0]}")
+    return first
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
