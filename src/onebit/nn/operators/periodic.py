@@ -76,6 +76,8 @@ class PeriodicSign(Operator):
         return torch.sin(in_dtype(self.freq, x) * x)
 
     def extra_repr(self) -> str:
+        if self.freq.is_meta:
+            return "on the meta device"
         return f"freq={float(self.freq):g}, stage={self.stage}"
 
 

@@ -91,8 +91,9 @@ class PeriodicWeight(Quantizer):
                 self.alpha = nn.Parameter(torch.rand(shape, device=reference.device, dtype=reference.dtype))
 
     def observe(self, x: Tensor) -> None:
-        """Where ``freq="auto"``: set it from the weight ``x`` (all zeros, or a mean that is not finite, leave it)."""
-        mean = float(x.detach().abs().mean()) if self.auto and x.numel() else 0.0
+        """Where ``freq="auto"``: set it from the weight ``x`` (all zeros, a mean that is not finite, or the meta
+        device leave it)."""
+        mean = float(x.detach().abs().mean()) if self.auto and x.numel() and not x.is_meta else 0.0
         if smallest(x.dtype) <= mean < math.inf:
             self.operator.freq.fill_(AUTO_TARGET / mean)
 
