@@ -9,10 +9,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
-from onebit.core.files import atomic
+from onebit.core.files import write_bytes
 from onebit.nn import models
 from onebit.nn.schemes import record
 
@@ -70,8 +70,8 @@ def save(model: nn.Module, path: str | Path) -> None:
         text = json.dumps(about, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"settings of a scheme must be plain finite values to be saved: {error}") from error
-    with atomic(path) as part:
-        save_file(tensors, part, metadata={_KEY: text})
+    # As bytes, because save_file writes to a temporary file of its own, which a killed process would leave behind.
+    write_bytes(path, serialize(tensors, {_KEY: text}))
 
 
 def load(path: str | Path, model: Model | Callable[[], Model] | None = None) -> Model:
