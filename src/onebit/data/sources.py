@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onebit.core.errors import require
+from onebit.core.files import atomic
 
 
 class DataNotFound(FileNotFoundError):
@@ -83,6 +84,7 @@ class Sources:
 
         Raises:
             DataNotFound: it is nowhere and could not be downloaded.
+            OSError: the cache cannot be written.
         """
         found = self.find(names, (remote.file, *others))
         if found is not None:
@@ -90,14 +92,15 @@ class Sources:
         looked = ", ".join(str(folder / names[0]) for folder in (*self.folders, self.cache))
         trouble = "downloads were not allowed" if remote.urls else "it is not published for download"
         if self.download and remote.urls:
-            pooch = require("pooch", "train", f"downloading {remote.file}")
-            pooch.get_logger().setLevel(logging.ERROR)
+            target = self.cache / names[0] / remote.file
             failures = []
             for url in remote.urls:
                 try:
-                    folder = self.cache / names[0]
-                    return Path(pooch.retrieve(url, remote.checksum, fname=remote.file, path=folder))
+                    _download(url, remote.checksum, target)
+                    return target
                 except (OSError, ValueError) as error:  # errors of requests are OSErrors, a wrong checksum a ValueError
+                    if isinstance(error, OSError) and error.filename == str(target):
+                        raise  # no server is to blame
                     failures.append(f"{url}: {_reason(error)}")
             trouble = "; ".join(failures)
         how = how or (f"download it from {remote.urls[0]}" if remote.urls else "")
@@ -105,6 +108,15 @@ class Sources:
             f"{remote.file} of data set {names[0]!r} was not found in {looked} ({trouble}): {how or 'get it'} and put "
             f"it into a folder {names[0]!r} inside a folder that ONEBIT_DATA names"
         )
+
+
+def _download(url: str, checksum: str | None, target: Path) -> None:
+    """Download ``url``, check it, and only then give it its name."""
+    pooch = require("pooch", "train", f"downloading {target.name}")
+    pooch.get_logger().setLevel(logging.ERROR)
+    with atomic(target) as part:
+        pooch.downloaders.choose_downloader(url)(url, str(part), None)
+        pooch.hashes.hash_matches(str(part), checksum, strict=True, source=target.name)
 
 
 def _cache() -> Path:
