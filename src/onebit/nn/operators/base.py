@@ -31,7 +31,7 @@ class _Hard(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # type: ignore[override]
         x, *state = ctx.saved_tensors
-        return (None, ctx.operator.gradient(x, *state) * grad, *[None] * len(state))
+        return (None, number_or_zero(ctx.operator.gradient(x, *state)) * grad, *[None] * len(state))
 
 
 class Operator(nn.Module):
@@ -41,8 +41,8 @@ class Operator(nn.Module):
     is. What changes during training lives in buffers that :meth:`state` hands to both; plain numbers fixed at
     construction are attributes. Neither method may read a buffer or parameter through ``self``.
 
-    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``. The factor of the gradient is
-    finite for every ``x``: NaN lies outside every window and has 0 (1 with the identity, which has no window).
+    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``. Backward a factor that is NaN counts
+    as 0, so that a finite incoming gradient stays finite: NaN lies outside every window.
 
     Shapes: any; ``y`` has the shape and dtype of ``x`` (floating point).
     """

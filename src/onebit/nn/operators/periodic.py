@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onebit.core.errors import check_positive
 from onebit.core.progress import Progress
-from onebit.nn.operators.base import Operator, apply, in_dtype, number_or_zero, sign
+from onebit.nn.operators.base import Operator, apply, in_dtype, sign
 from onebit.nn.operators.registry import registry
 
 
@@ -69,7 +69,7 @@ class PeriodicSign(Operator):
 
     def gradient(self, x: Tensor, freq: Tensor, stage: Tensor) -> Tensor:  # type: ignore[override]
         freq = in_dtype(freq, x)
-        return number_or_zero(freq * torch.cos(freq * x))
+        return freq * torch.cos(freq * x)
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``sin(freq x)``."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from onebit.core.errors import check_positive
-from onebit.nn.operators.base import Operator, number_or_zero, sign
+from onebit.nn.operators.base import Operator, sign
 from onebit.nn.operators.registry import registry
 
 
@@ -87,7 +87,7 @@ class PolynomialSign(Operator):
         return sign(x)
 
     def gradient(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        return number_or_zero((2 - 2 * x.abs()).clamp(min=0))
+        return (2 - 2 * x.abs()).clamp(min=0)
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``2x + x^2`` on [-1, 0), ``2x - x^2`` on [0, 1), the sign outside."""
@@ -122,7 +122,7 @@ class SwishSign(Operator):
 
     def gradient(self, x: Tensor) -> Tensor:  # type: ignore[override]
         z = self.beta * x
-        return number_or_zero(2 * self.beta * torch.sigmoid(z) * torch.sigmoid(-z) * (2 - z * torch.tanh(z / 2)))
+        return 2 * self.beta * torch.sigmoid(z) * torch.sigmoid(-z) * (2 - z * torch.tanh(z / 2))
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``2 s(z) (1 + z (1 - s(z))) - 1`` with z = beta x."""
