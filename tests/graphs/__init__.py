@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
-from tests.graphs import channels, elementwise, products, shapes, windows  # their steps
+from tests.graphs import channels, elementwise, patterns, products, shapes, windows  # their steps
 from tests.graphs.program import Program, random_inputs
 
 from onebit.ir import Graph
 
-__all__ = ["channels", "elementwise", "graphs", "products", "random_graph", "random_inputs", "shapes", "windows"]
+__all__ = [
+    "channels",
+    "elementwise",
+    "graphs",
+    "patterns",
+    "products",
+    "random_graph",
+    "random_inputs",
+    "shapes",
+    "windows",
+]
 
 
 @st.composite

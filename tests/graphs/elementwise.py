@@ -67,9 +67,9 @@ def clip(program: Program) -> object:
     return program.add("clip", program.need(is_float), low=low, high=high)
 
 
-@step(3)
+@step(4)
 def compare(program: Program) -> object:
-    a = program.need(lambda given: True)
+    a = program.need_any()
     return program.add("compare", a, _partner(program, a), op=program.some("eq", "ne", "lt", "le", "gt", "ge"))
 
 
@@ -84,7 +84,8 @@ def logical(program: Program) -> object:
 @step(3)
 def where(program: Program) -> object:
     condition = program.need(lambda given: given.dtype == "bool")
-    a = program.need(lambda given: broadcasts(given.shape, program.types[condition].shape))
+    dtype = program.types[program.need_any()].dtype
+    a = program.need(lambda given: given.dtype == dtype and broadcasts(given.shape, program.types[condition].shape))
     b = _partner(program, a)
     if not broadcasts(program.types[condition].shape, program.types[a].shape, program.types[b].shape):
         raise Impossible

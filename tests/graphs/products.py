@@ -10,7 +10,7 @@ from tests.graphs.windows import add_pool
 from onebit.ir import dim as dims
 
 
-def _convolve(program: Program, x: str, weight_dtype: str, same: bool = False) -> str | None:
+def add_convolution(program: Program, x: str, weight_dtype: str, same: bool = False) -> str | None:
     choose = program.choose
     given = program.types[x]
     _, height, width, channels = given.shape
@@ -34,10 +34,8 @@ def _convolve(program: Program, x: str, weight_dtype: str, same: bool = False) -
             taps if size + sum(pads) >= step * (taps - 1) + 1 else 1
             for taps, size, pads, step in zip(kernel, (height, width), (padding[:2], padding[2:]), dilation)
         )
-    weight = program.constant(
-        weight_dtype,
-        (outputs if groups == 1 else min(outputs, 72 // groups * groups or groups), *kernel, channels // groups),
-    )
+    outputs = outputs if groups == 1 else min(outputs, 72 // groups * groups or groups)
+    weight = add_weight(program, weight_dtype, (outputs, *kernel, channels // groups))
     bits = (given.dtype, weight_dtype) == ("bit", "bit")
     pad_value = choose.choice([0, 0, 1, -1]) if bits or given.dtype == "float32" else 0
     attributes: dict[str, object] = {}
@@ -56,6 +54,19 @@ def _convolve(program: Program, x: str, weight_dtype: str, same: bool = False) -
     if name and program.types[name].dtype == "int32":
         _limit_sums(program, name, x, weight)
     return name
+
+
+def add_weight(program: Program, dtype: str, shape: tuple[int, ...]) -> str:
+    """A constant weight; where the graph need not be packed as it is, sometimes computed from constants."""
+    if not program.batch_norm or not program.chance(0.15):
+        return program.constant(dtype, shape)
+    whole = program.constant("float32", shape, 1.0)
+    made = {
+        "float32": lambda: program.add("mul", whole, program.constant("float32", (shape[0], *[1] * (len(shape) - 1)))),
+        "bit": lambda: program.add("sign", whole),
+        "int8": lambda: program.add("quantize", whole, program.constant("float32", (1,), 0.1)),
+    }[dtype]()
+    return made or program.constant(dtype, shape)
 
 
 def _limit_sums(program: Program, name: str, x: str, weight: str) -> None:
@@ -81,14 +92,18 @@ def _outputs(program: Program) -> int:
 def conv(program: Program) -> object:
     dtypes = program.choose.choice([("bit",), ("bit",), ("float32",), ("int8", "uint8")])
     x = program.need(is_image(*dtypes))
-    return _convolve(program, x, program.choose.choice(WEIGHTS[program.types[x].dtype]))
+    return add_convolution(program, x, program.choose.choice(WEIGHTS[program.types[x].dtype]))
 
 
 @step(4)
 def linear(program: Program) -> object:
     x = program.need(has_channels("float32", "bit", "bit", "int8", "uint8"))
     weight_dtype = program.choose.choice(WEIGHTS[program.types[x].dtype])
-    weight = program.constant(weight_dtype, (_outputs(program), program.channels(x)))
+    return add_linear(program, x, weight_dtype, _outputs(program))
+
+
+def add_linear(program: Program, x: str, weight_dtype: str, outputs: int) -> str | None:
+    weight = add_weight(program, weight_dtype, (outputs, program.channels(x)))
     name = program.add("linear", x, weight)
     if name and program.types[name].dtype == "int32":
         _limit_sums(program, name, x, weight)
@@ -102,7 +117,7 @@ def residual_block(program: Program) -> object:
     x = program.need(is_image("float32"))
     channels = program.channels(x)
     bits = program.add("sign", x)
-    y = _convolve(program, bits, "bit", same=choose.random() < 0.7) if bits else None
+    y = add_convolution(program, bits, "bit", same=choose.random() < 0.7) if bits else None
     if y is None:
         return None
     y = program.add("affine", y, *scale_and_shift(program, program.channels(y)))
@@ -121,7 +136,7 @@ def residual_block(program: Program) -> object:
 def threshold_block(program: Program) -> object:
     """Binary convolution straight to bits, by threshold, with a max-pool on bits sometimes."""
     x = program.need(is_image("bit"))
-    y = _convolve(program, x, "bit", same=program.choose.random() < 0.5)
+    y = add_convolution(program, x, "bit", same=program.choose.random() < 0.5)
     y = y and add_threshold(program, y)
     if y and program.choose.random() < 0.5:
         y = add_pool(program, "max_pool", y)
@@ -148,3 +163,14 @@ def matmul(program: Program) -> object:
     order[-1], order[-2] = order[-2], order[-1]
     b = program.add("transpose", a, perm=order)
     return b and program.add("matmul", a, b)
+
+
+@step(5)
+def attention(program: Program) -> object:
+    """How every place of a sequence of any length goes with every other; an error of the run where it is empty."""
+    x = program.need(lambda given: is_float(given) and len(given.shape) >= 2 and isinstance(given.shape[-2], str))
+    rank = len(program.types[x].shape)
+    turned = program.add("transpose", x, perm=[*range(rank - 2), rank - 1, rank - 2])
+    y = turned and program.add("matmul", x, turned)
+    y = y and program.add("softmax", y)
+    return y and program.add("matmul", y, x)

@@ -42,10 +42,10 @@ WIDE = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 
 
 def random_inputs(rng: np.random.Generator, graph: Graph, batch: int | None = None) -> list[np.ndarray]:
-    """Inputs for a graph of :func:`random_graph`; every symbol becomes ``batch`` (default: 0 to 3, mostly 1 and 2)."""
-    if batch is None:
-        batch = int(rng.choice([0, 1, 1, 1, 2, 2, 3]))
-    symbols = {symbol: batch for given in graph.inputs.values() for symbol in dims.symbols_of(given[1])}
+    """Inputs for a graph of :func:`random_graph`; every symbol becomes ``batch`` (default: each one's own size, 0 to 3,
+    mostly 1 and 2)."""
+    names = sorted({symbol for given in graph.inputs.values() for symbol in dims.symbols_of(given[1])})
+    symbols = {name: int(rng.choice([0, 1, 1, 1, 2, 2, 3])) if batch is None else batch for name in names}
     special = rng.random() < 0.4
     return [
         _random_input(rng, given[0], tuple(dims.evaluate(dim, symbols) for dim in given[1]), special)
@@ -86,6 +86,8 @@ class Program:
         self.ranges: dict[str, tuple[int, int]] = {}
         self.batch_norm = batch_norm
         self.batch: int | str = self.choose.choice(["batch", "batch", "batch", "2*batch", 1, 2])
+        # A second symbol: sequences of any length, images of any height.
+        self.length: str | None = self.choose.choice(["length", "2*length", "4*length"]) if self.chance(0.25) else None
         self._start()
 
     # Values
@@ -94,17 +96,24 @@ class Program:
         for number in range(self.choose.choice([1, 1, 1, 2, 3])):
             rank = self.choose.choice([4, 4, 4, 4, 2, 3])
             wide = self.choose.random() < 0.08
-            sizes = [self.choose.randint(1, 2 if wide else 8) for _ in range(rank - 2)]
+            sizes: list[int | str] = [self.choose.randint(1, 2 if wide else 8) for _ in range(rank - 2)]
+            if self.length and rank > 2 and self.chance(0.8):
+                sizes[self.choose.randrange(rank - 2)] = self.length
             dtype = self.choose.choice(["float32"] * 7 + ["int8", "uint8", "bit", "bool", "int32", "int64"])
             channels = self.choose.choice(WIDE_CHANNELS if wide else CHANNELS)
             given = TensorType(dtype, (self.batch, *sizes, channels))
             self.graph.inputs[f"x{number}"] = given
             self._know(f"x{number}", given)
-        for _ in range(self.choose.choice([0, 0, 0, 1, 2])):
-            dtype = self.choose.choice(["float32", "float32", "bit", "int32", "int8"])
-            shape = (self.choose.randint(1, 2), self.choose.choice(CHANNELS))
-            initial = self.array(dtype, shape)
-            name = self.graph.state(initial, bit=dtype == "bit")
+        dtype, shape = "", ()
+        for number in range(self.choose.choice([0, 0, 0, 1, 2])):
+            if number == 0 or self.chance(0.5):  # else two of a kind, that can trade places
+                dtype = self.choose.choice(
+                    ["float32", "float32", "bit", "bit", "int32", "int8", "uint8", "int64", "bool"]
+                )
+                shape = (self.choose.randint(1, 2), self.choose.choice(CHANNELS))
+                if self.chance(0.4):  # an image, so that it can be convolved
+                    shape = (1, *(self.choose.randint(1, 5) for _ in range(2)), shape[1])
+            name = self.graph.state(self.array(dtype, shape), bit=dtype == "bit", name=f"s{number}")
             self._know(name, TensorType(dtype, shape))
 
     def _know(self, name: str, given: TensorType) -> None:
@@ -114,8 +123,12 @@ class Program:
             limit = WIDE[given.dtype]
             self.ranges[name] = (0, INDEX_LIMIT - 1) if name in self.graph.inputs else (-limit - 1, limit)
 
-    def array(self, dtype: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
-        """A random constant."""
+    def chance(self, probability: float) -> bool:
+        """True as often as that."""
+        return self.choose.random() < probability
+
+    def array(self, dtype: str, shape: tuple[int, ...], scale: float = 1.0, special: bool = True) -> np.ndarray:
+        """A random constant; ``special`` ones hold NaN, infinities and denormals now and then."""
         if dtype == "bit":
             return random_bits(self.rng, shape)
         if dtype == "bool":
@@ -129,6 +142,8 @@ class Program:
                 )
             if style < 0.3:
                 return np.rint(array * 2) / np.float32(2)
+            if style < 0.36 and special:
+                return np.where(self.rng.random(shape) < 0.15, self.rng.choice(SPECIAL, shape), array)
             return array
         if dtype == "int8" and self.choose.random() < 0.4:
             return self.rng.integers(-1, 2, shape, np.int8)  # ternary
@@ -151,8 +166,8 @@ class Program:
         """Append a node; None if its result would be too large."""
         rule = registry[kind]
         given = rule.infer(rule.complete(attributes), *[self.types[name] for name in inputs])
-        size = dims.product(given.shape)
-        if dims.parse(size)[0] > MOST_ELEMENTS or len(dims.parse(size)[1]) > 1:
+        size, symbols = dims.parse(dims.product(given.shape))
+        if len(symbols) > 3 or size * 3 ** max(0, len(symbols) - 1) > MOST_ELEMENTS:
             return None
         name = self.graph.add(kind, *inputs, path=f"step.{kind}", name=f"n{len(self.graph.nodes)}", **attributes)
         self._know(name, given)
@@ -171,6 +186,11 @@ class Program:
         if name is None:
             raise Impossible
         return name
+
+    def need_any(self) -> str:
+        """A value of any type: one of the rarer dtypes as often as one of floats."""
+        dtype = self.choose.choice(sorted({self.types[name].dtype for name in self.values}))
+        return self.need(lambda given: given.dtype == dtype)
 
     def channels(self, name: str) -> int:
         """The size of the last axis."""
@@ -203,10 +223,10 @@ class Program:
         if made and choose.random() < 0.4:
             graph.outputs = [*graph.outputs, choose.choice(made)]
         if choose.random() < 0.05:
-            graph.outputs = [*graph.outputs, choose.choice([*graph.inputs, *graph.tensors])]
+            graph.outputs = [*graph.outputs, choose.choice([*graph.inputs, *graph.states, *graph.tensors])]
         for name in graph.states:
             same = [value for value in self.values if self.types[value] == self.types[name]]
-            graph.states[name] = same[-1] if choose.random() < 0.7 else choose.choice(same)
+            graph.states[name] = same[-1] if choose.random() < 0.6 else choose.choice(same)
         if choose.random() < 0.2:
             graph.meta = {"class_names": ["a", "b"], "mean": [0.5], "std": [0.25], "producer": "tests"}
         return graph
@@ -239,9 +259,10 @@ def has_channels(*dtypes: str) -> Callable[[TensorType], bool]:
     )
 
 
+def is_sized(*dtypes: str) -> Callable[[TensorType], bool]:
+    """One of these dtypes, every size after the first a number above 0."""
+    return lambda given: given.dtype in dtypes and all(type(size) is int and size > 0 for size in given.shape[1:])
+
+
 def is_image(*dtypes: str) -> Callable[[TensorType], bool]:
-    return lambda given: (
-        given.dtype in dtypes
-        and len(given.shape) == 4
-        and all(type(size) is int and size > 0 for size in given.shape[1:])
-    )
+    return lambda given: len(given.shape) == 4 and is_sized(*dtypes)(given)

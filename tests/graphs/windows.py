@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tests.graphs.program import Impossible, Program, has_channels, is_image, step
 
+from onebit.ir import dim as dims
+
 
 def add_pool(program: Program, kind: str, x: str) -> str | None:
     choose = program.choose
@@ -58,6 +60,58 @@ def batch_norm(program: Program) -> object:
     if not program.batch_norm:
         raise Impossible
     x = program.need(has_channels("float32"))
-    weight, bias, mean = (program.constant("float32", (program.channels(x),)) for _ in range(3))
-    var = program.keep(np.abs(program.array("float32", (program.channels(x),))) + np.float32(0.1), "float32")
-    return program.add("batch_norm", x, weight, bias, mean, var, eps=1e-5)
+    return add_batch_norm(program, x)
+
+
+def add_batch_norm(program: Program, x: str) -> str | None:
+    arrays = [program.array("float32", (program.channels(x),), special=False) for _ in range(4)]
+    arrays[3] = np.abs(arrays[3]) + np.float32(0.1)
+    return program.add("batch_norm", x, *[program.keep(array, "float32") for array in arrays], eps=1e-5)
+
+
+@step(2)
+def symbolic_windows(program: Program) -> object:
+    """Windows along an axis whose size is a symbol: their number must be a multiple of it."""
+    x = program.need(
+        lambda given: (
+            given.dtype in ("float32", "bit", "int8", "uint8")
+            and len(given.shape) == 4
+            and isinstance(given.shape[1], str) != isinstance(given.shape[2], str)
+            and isinstance(given.shape[3], int)
+            and 0 < given.shape[3] <= 24
+        )
+    )
+    given, choose = program.types[x], program.choose
+    kernel, stride, padding = [1, 1], [1, 1], [0, 0, 0, 0]
+    for axis in (0, 1):
+        size = given.shape[1 + axis]
+        way = choose.choice(["one", "same", "halves"])
+        if way == "same":
+            kernel[axis], padding[2 * axis : 2 * axis + 2] = 3, choose.choice([[1, 1], [0, 2], [2, 0]])
+        elif way == "halves" and isinstance(size, str) and dims.parse(size)[0] % 2 == 0:
+            kernel[axis] = stride[axis] = 2
+    kinds = {"float32": ["conv", "max_pool", "avg_pool"], "bit": ["conv", "max_pool"]}.get(given.dtype, ["conv"])
+    kind = choose.choice(kinds)
+    attributes: dict[str, object] = {"stride": stride, "padding": padding}
+    if kind != "conv":
+        try:
+            return program.add(kind, x, kernel=kernel, **attributes)
+        except ValueError:  # a window in the padding
+            raise Impossible from None
+    weight = program.constant(
+        "float32" if given.dtype == "float32" else choose.choice(["bit", "int8"]),
+        (choose.choice([1, 3, 8, 17]), *kernel, program.channels(x)),
+    )
+    name = program.add("conv", x, weight, **attributes)
+    if name and program.types[name].dtype == "int32":
+        program.ranges[name] = (-(2**24), 2**24)
+    return name
+
+
+@step(1)
+def symbolic_reduction(program: Program) -> object:
+    """Over a last axis whose size is a symbol: an error of the run where that is 0."""
+    x = program.need(lambda given: given.dtype == "float32" and bool(given.shape) and isinstance(given.shape[-1], str))
+    if program.chance(0.3):
+        return program.add("softmax", x)
+    return program.add("reduce", x, op=program.some("sum", "mean", "max", "min"), keepdims=program.some(True, False))

@@ -31,7 +31,8 @@ def fold_batch_norm(graph: Graph) -> Graph:
     floats may change in their last bits. An ``affine`` on a float ``conv`` or ``linear`` with float weights then
     scales the weights, and only its shift stays, as an ``add``.
     """
-    return _into_weights(_chains(graph))
+    with np.errstate(all="ignore"):  # what leaves float32 on the way is seen afterwards, and left as it is
+        return _into_weights(_chains(graph))
 
 
 def _chains(graph: Graph) -> Graph:
@@ -78,8 +79,7 @@ def _pays(link: Link) -> bool:
 
 
 def _is_float32(link: Link) -> bool:
-    with np.errstate(over="ignore"):
-        return all(np.all(np.isfinite(vector.astype(np.float32))) for vector in (link.scale, link.shift))
+    return all(np.all(np.isfinite(vector.astype(np.float32))) for vector in (link.scale, link.shift))
 
 
 def _link(graph: Graph, node: Node, types: dict[str, TensorType]) -> Link | None:
@@ -88,9 +88,8 @@ def _link(graph: Graph, node: Node, types: dict[str, TensorType]) -> Link | None
         if not all(map(graph.is_constant, node.inputs[1:])):
             return None
         weight, bias, mean, var = (graph.tensors[name].astype(np.float64) for name in node.inputs[1:])
-        with np.errstate(all="ignore"):
-            scale = weight / np.sqrt(var + registry["batch_norm"].complete(node.attributes)["eps"])
-            return Link(node.inputs[0], scale, bias - mean * scale, (node,))
+        scale = weight / np.sqrt(var + registry["batch_norm"].complete(node.attributes)["eps"])
+        return Link(node.inputs[0], scale, bias - mean * scale, (node,))
     position = operand(graph, node, types)
     if position is None:
         return None
@@ -114,8 +113,7 @@ def _link(graph: Graph, node: Node, types: dict[str, TensorType]) -> Link | None
         "sub": lambda: (one, -vectors[0]) if position == 0 else (-one, vectors[0]),
         "div": lambda: (1.0 / vectors[0], zero) if position == 0 else None,
     }
-    with np.errstate(all="ignore"):
-        form = forms[node.kind]() if node.kind in forms else None
+    form = forms[node.kind]() if node.kind in forms else None
     return None if form is None else Link(node.inputs[position], *form, (node,))
 
 
