@@ -14,6 +14,7 @@ from onebit.core.progress import Progress
 from onebit.nn import operators
 from onebit.nn.operators import (
     ClippedSTESign,
+    FourierSign,
     PeriodicSign,
     PowerSign,
     Round,
@@ -21,6 +22,7 @@ from onebit.nn.operators import (
     SwishSign,
     TanhSign,
     Ternary,
+    TriangleSign,
     approx_sign,
     curve,
     periodic_sign,
@@ -28,7 +30,7 @@ from onebit.nn.operators import (
     power_sign,
 )
 
-SIGNS = ["identity", "clipped", "polynomial", "swish", "tanh", "power"]
+SIGNS = ["identity", "clipped", "polynomial", "swish", "tanh", "triangle", "fourier", "power"]
 ALL = [*SIGNS, "periodic", "step", "ternary", "round"]
 GRID = torch.linspace(-3, 3, 241, dtype=torch.float64)
 
@@ -121,6 +123,39 @@ def test_the_annealed_tanh_follows_its_schedule():
         operator.on_progress(Progress(epoch, 10, epoch, 10))
         expected = max(1 / t, 1) * t * (1 - torch.tanh(t * GRID) ** 2)
         assert torch.allclose(gradient(operator, GRID), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 9, 18])
+def test_the_fourier_gradient_is_the_sum_of_its_cosines(n: int):
+    x, w = GRID, 0.1
+    terms = torch.stack([torch.cos((2 * i + 1) * w * x) for i in range(n + 1)]).sum(0)
+    expected = torch.where(x.abs() <= 1, 4 * w / math.pi * terms, 0)
+    assert torch.allclose(gradient(FourierSign(start=n), x), expected, rtol=0, atol=1e-12)
+
+
+def test_the_fourier_gradient_is_negative_at_the_end_of_its_schedule_near_1():
+    operator = FourierSign()
+    counts = []
+    for epoch in range(11):
+        operator.on_progress(Progress(epoch, 10, epoch, 10))
+        counts.append(int(operator.n))
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (9, 18)
+    at_the_edge = float(gradient(operator, torch.ones((), dtype=torch.float64)))
+    assert round(at_the_edge, 3) == -0.39  # as computed from the published code
+
+
+@pytest.mark.parametrize("t", [0.01, 0.5, 1.0, 10.0])
+def test_the_annealed_triangle_encloses_its_area_and_meets_zero_at_the_root_of_two(t: float):
+    operator = TriangleSign(t, t)
+    edge = math.sqrt(2) / float(operator.t)
+    x = torch.linspace(-edge, edge, 20001, dtype=torch.float64)
+    values = gradient(operator, x)
+    assert torch.all(values >= 0)
+    assert values[0] == values[-1] == pytest.approx(0, abs=1e-9)
+    # from -c to c in all: the surrogate is c times the sign outside
+    assert float(torch.trapezoid(values, x)) == pytest.approx(2 * max(1 / t, 1), rel=1e-6)
+    assert gradient(operator, torch.tensor([2 * edge, math.inf])).tolist() == [0, 0]
 
 
 # the numbers below stand in the sheets of the papers
@@ -318,7 +353,7 @@ def test_a_plot_shows_value_and_gradient_of_the_operator_itself(name: str):
     assert np.array_equal(operators.build(name)(torch.tensor(x)).detach().numpy(), forward)
 
 
-@pytest.mark.parametrize("name", ["power", "tanh"])
+@pytest.mark.parametrize("name", ["power", "tanh", "triangle", "fourier"])
 def test_a_name_is_drawn_at_the_end_of_its_schedule_and_an_operator_as_it_is(name: str):
     start, end = operators.build(name), operators.build(name)
     end.on_progress(Progress.complete())

@@ -6,8 +6,9 @@ where there is one, ``approx_sign(x)``. ``registry`` maps names to classes; ``pl
 
 from __future__ import annotations
 
-from onebit.nn.operators.annealed import PowerSign, TanhSign, power_sign
+from onebit.nn.operators.annealed import PowerSign, TanhSign, TriangleSign, power_sign
 from onebit.nn.operators.base import Operator, apply, sign
+from onebit.nn.operators.fourier import FourierSign
 from onebit.nn.operators.levels import Round, Step, Ternary
 from onebit.nn.operators.periodic import PeriodicSign, periodic_sign
 from onebit.nn.operators.plot import curve, finished, plot
@@ -16,6 +17,7 @@ from onebit.nn.operators.sign import ClippedSTESign, IdentitySTESign, Polynomial
 
 __all__ = [
     "ClippedSTESign",
+    "FourierSign",
     "IdentitySTESign",
     "Operator",
     "PeriodicSign",
@@ -26,6 +28,7 @@ __all__ = [
     "SwishSign",
     "TanhSign",
     "Ternary",
+    "TriangleSign",
     "apply",
     "approx_sign",
     "build",

@@ -1,4 +1,4 @@
-"""Signs whose gradient sharpens while training goes on: annealed tanh (EDE) and the power function (ReSTE)."""
+"""Signs whose gradient sharpens in training: annealed tanh (EDE), annealed triangle (RBNN), power function (ReSTE)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from torch import Tensor
 
 from onebit.core.errors import check_positive, check_range
 from onebit.core.progress import Progress
-from onebit.nn.operators.base import Operator, apply, number_or_zero, sign
+from onebit.nn.operators.base import Operator, apply, sign
 from onebit.nn.operators.registry import registry
 
 
 def epochs_done(progress: Progress) -> float:
     """Share of the epochs completed, 0..1: the published schedules move once an epoch."""
     return progress.epoch / progress.epochs if progress.epochs else 1.0
+
+
+def _annealed(start: float, end: float, progress: Progress) -> float:
+    """``start (end / start)^(epoch / epochs)``."""
+    share = epochs_done(progress)
+    return math.exp((1 - share) * math.log(start) + share * math.log(end))
 
 
 @registry.register("tanh")
@@ -47,8 +53,7 @@ class TanhSign(Operator):
 
     def on_progress(self, progress: Progress) -> None:
         """Set t for this epoch."""
-        share = epochs_done(progress)
-        self.t.fill_(math.exp((1 - share) * math.log(self.start) + share * math.log(self.end)))
+        self.t.fill_(_annealed(self.start, self.end, progress))
 
     def state(self) -> tuple[Tensor, ...]:
         return (self.t,)
@@ -59,12 +64,63 @@ class TanhSign(Operator):
     def gradient(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
         t = t.to(x.dtype)
         tanh = torch.tanh(t * x)
-        return number_or_zero(torch.clamp(1 / t, min=1) * t * (1 - tanh * tanh))
+        return torch.clamp(1 / t, min=1) * t * (1 - tanh * tanh)
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``c tanh(t x)``."""
         t = self.t.to(x.dtype)
         return torch.clamp(1 / t, min=1) * torch.tanh(t * x)
+
+    def extra_repr(self) -> str:
+        return f"start={self.start}, end={self.end}"
+
+
+@registry.register("triangle")
+class TriangleSign(Operator):
+    """Sign with the derivative of a triangle that is annealed from wide and low to narrow and high.
+
+    Forward: ``y = +1 if x >= 0 else -1``. Backward: ``dL/dx = max(0, c (sqrt(2) t - t^2 |x|)) * dL/dy`` with
+    ``c = max(1/t, 1)``. Schedule per epoch: ``t = start (end / start)^(epoch / epochs)``, kept in the buffer ``t``.
+
+    Args:
+        start, end: first and last value of t, above 0; 0.01 and 10 as in the paper.
+
+    Reference: [Lin2020] (the training-aware approximation of rotated binary networks).
+
+    Example:
+        >>> TriangleSign().gradient(torch.tensor([0.0, 1.0, -2.0]), torch.tensor(1.0))
+        tensor([1.4142, 0.4142, 0.0000])
+    """
+
+    t: Tensor
+
+    def __init__(self, start: float = 0.01, end: float = 10.0) -> None:
+        super().__init__()
+        self.start = float(check_positive("start", start))
+        self.end = float(check_positive("end", end))
+        self.register_buffer("t", torch.tensor(self.start))
+
+    def on_progress(self, progress: Progress) -> None:
+        """Set t for this epoch."""
+        self.t.fill_(_annealed(self.start, self.end, progress))
+
+    def state(self) -> tuple[Tensor, ...]:
+        return (self.t,)
+
+    def hard(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
+        return sign(x)
+
+    def gradient(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
+        t = t.to(x.dtype)
+        # the size is cut before it is multiplied, so that an infinite input has the gradient 0
+        size = torch.minimum(x.abs(), math.sqrt(2) / t)
+        return (torch.clamp(1 / t, min=1) * t * (math.sqrt(2) - t * size)).clamp(min=0)
+
+    def surrogate(self, x: Tensor) -> Tensor:
+        """``c (sqrt(2) z - z |z| / 2)`` with z = t x cut at the root of 2: c times the sign from there on."""
+        t = self.t.to(x.dtype)
+        z = (t * x).clamp(-math.sqrt(2), math.sqrt(2))
+        return torch.clamp(1 / t, min=1) * (math.sqrt(2) * z - z * z.abs() / 2)
 
     def extra_repr(self) -> str:
         return f"start={self.start}, end={self.end}"
@@ -120,7 +176,7 @@ class PowerSign(Operator):
         # clamped from below before the power: at 0 its derivative is infinite, and 0 * inf in double backward is NaN
         outer = size.clamp(min=self.inner) ** ((1 - o) / o) / o
         chord = self.inner ** (1 / o - 1)
-        return number_or_zero(torch.where(size <= self.inner, chord, outer) * (size <= self.clip))
+        return torch.where(size <= self.inner, chord, outer) * (size <= self.clip)
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``sign(x) |x|^(1/o)``, whose derivative is the gradient for ``inner < |x| <= clip``."""
