@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onebit.core.files import write_text
+from onebit.core import journal
 from onebit.evidence.statistics import Interval
 
 
@@ -49,16 +47,16 @@ class Record:
     rows: Sequence[Mapping[str, Any]] = ()
     made_on: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """One line of JSON; numbers that are not finite become the words ``"inf"``, ``"-inf"``, ``"nan"``."""
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; numbers that are not finite are the words of :func:`onebit.core.journal.encode`."""
         values = dataclasses.asdict(self) | {"intervals": {k: v._asdict() for k, v in self.intervals.items()}}
-        return json.dumps(_words(values), allow_nan=False, ensure_ascii=False)
+        return journal.encode(values)
 
     @classmethod
-    def from_json(cls, line: str) -> Record:
-        """The record of one line; ``ValueError`` says what is wrong."""
+    def from_dict(cls, values: Any) -> Record:
+        """The record that :meth:`to_dict` gave; ``ValueError`` says what is wrong."""
         try:
-            values = _numbers(json.loads(line))
+            values = journal.decode(values)
             intervals = {name: Interval(**ends) for name, ends in values["intervals"].items()}
             return cls(**values | {"intervals": intervals})
         except (TypeError, KeyError, AttributeError) as error:
@@ -66,53 +64,32 @@ class Record:
 
 
 def append(folder: Path, record: Record) -> Path:
-    """Add a record to ``folder/SLUG.jsonl``, whole or not at all."""
+    """Add a record to ``folder/SLUG.jsonl``, as one line or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.claim}.jsonl"
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    write_text(path, before + record.to_json() + "\n")
+    journal.append(path, record.to_dict())
     return path
 
 
 def read(folder: Path) -> Iterator[Record]:
-    """All records below ``folder`` in the order of their files' names and lines.
+    """All records in ``folder`` in the order of their files' names and lines.
 
     Raises:
         ValueError: a line that is not a record; the text names file and line.
     """
     for path in sorted(folder.glob("*.jsonl")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, values in enumerate(journal.read(path), 1):
             try:
-                yield Record.from_json(line)
+                yield Record.from_dict(values)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
 
 
 def latest(folder: Path) -> dict[tuple[str, int, str], Record]:
-    """The newest record of each (claim, statement, scale) below ``folder``."""
+    """The newest record of each (claim, statement, scale) in ``folder``."""
     newest: dict[tuple[str, int, str], Record] = {}
     for record in read(folder):
         key = (record.claim, record.statement, record.scale)
         if key not in newest or newest[key].date <= record.date:
             newest[key] = record
     return newest
-
-
-_WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-
-
-def _words(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _words(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_words(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return value
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return _WORDS.get(value, value) if isinstance(value, str) else value

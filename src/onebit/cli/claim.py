@@ -1,0 +1,87 @@
+"""``onebit claim``: re-check what a paper says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from onebit.cli.arguments import OptionalInt
+from onebit.cli.main import DOES_NOT_HOLD, DONE
+from onebit.cli.output import note, print_json, print_table
+from onebit.cli.show import RESULTS
+from onebit.evidence.records import Record
+
+
+def claim(
+    system: Positional[Annotated[str, arg(metavar="SLUG")]],
+    /,
+    *,
+    statement: OptionalInt = None,
+    scale: Literal["smoke", "small", "paper"] = "small",
+    jobs: int = 1,
+    folder: Path = Path("runs/claims"),
+    results: Path = RESULTS,
+    json: bool = False,
+) -> int:
+    """Re-check the statements of a paper: run their experiments, print a verdict on each with its numbers.
+
+    Finished runs are kept, so a claim that was stopped goes on where it was. Status 1 says that a statement does not
+    hold here.
+
+    Example: onebit claim biper --statement 2
+
+    Example: onebit claim reste --scale smoke
+
+    Args:
+        system: whose paper, as `onebit list claims` prints it.
+        statement: only the one of that number; all of them by default.
+        scale: smoke: seconds, to see that it works, no evidence; small: minutes on two cores; paper: the published
+            set-up, for a GPU.
+        jobs: runs at a time, one thread each.
+        folder: where finished runs are kept.
+        results: where the verdicts are recorded, one file of JSON lines a system.
+        json: print the records as JSON instead of text.
+    """
+    from onebit.core.catalogue import find
+    from onebit.evidence import claims, records
+    from onebit.evidence.claims.run import recheck
+
+    found = claims.registry[find(system).slug]
+    numbers = [statement] if statement is not None else list(found.statements)
+    made = []
+    for number in numbers:
+        text = found.statement(number).text
+        note(f"{found.system.short_title}, statement {number}: {text}")
+        record = recheck(found, number, scale, folder, jobs=jobs, progress=True)
+        path = records.append(results, record)
+        made.append(record)
+        if not json:
+            _print(record)
+            note(f"recorded in {path}")
+    if json:
+        print_json([record.to_dict() for record in made])
+    return DOES_NOT_HOLD if any(record.outcome == claims.FAILS for record in made) else DONE
+
+
+def _print(record: Record) -> None:
+    print(f"\nStatement {record.statement} of {record.claim}, scale {record.scale}: {record.outcome.upper()}")
+    print(f"{record.summary}\n")
+    said = [
+        ("it holds where", record.threshold),
+        ("the paper's number", record.published),
+        *([("not verified", record.unverified)] if record.unverified else []),
+        *([("compared against", ", ".join(record.baselines))] if record.baselines else []),
+        ("runs", f"{len(record.rows)} in {record.seconds:.0f} s{_seeds(record)}"),
+    ]
+    print_table("", ("", "<"), said)
+    measured = [(name, f"{value:.4g}", "") for name, value in record.numbers.items()]
+    measured += [(name, f"{i.mean:+.4g}", f"{i.low:+.4g} to {i.high:+.4g}") for name, i in record.intervals.items()]
+    if measured:
+        print_table("", ("measured", "value", "95 % interval"), measured)
+
+
+def _seeds(record: Record) -> str:
+    seeds = sorted({row["seed"] for row in record.rows if "seed" in row})
+    return f", seeds {', '.join(map(str, seeds))}" if seeds else ""
