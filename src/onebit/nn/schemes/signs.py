@@ -111,7 +111,7 @@ class Observation:
         x = next((value for value in [*arguments, *keywords.values()] if isinstance(value, Tensor)), None)
         if x is None or not x.numel() or key in self._negative:
             return
-        if bool((x < 0).any()):
+        if not bool((x >= 0).all()):  # NaN may stand for anything
             self._negative.add(key)
             self.non_negative.pop(key, None)
         else:
