@@ -34,6 +34,28 @@ class _Hard(torch.autograd.Function):
         return (None, number_or_zero(ctx.operator.gradient(x, *state)) * grad, *[None] * len(state))
 
 
+# torch.compile without gradients takes a forward with *state for one with a context, unless it counts one state: so
+# each number of states has a forward that names them
+
+
+class _Hard0(_Hard):
+    @staticmethod
+    def forward(operator: Operator, x: Tensor) -> Tensor:  # type: ignore[override]
+        return operator.hard(x)
+
+
+class _Hard1(_Hard):
+    @staticmethod
+    def forward(operator: Operator, x: Tensor, first: Tensor) -> Tensor:  # type: ignore[override]
+        return operator.hard(x, first)
+
+
+class _Hard2(_Hard):
+    @staticmethod
+    def forward(operator: Operator, x: Tensor, first: Tensor, second: Tensor) -> Tensor:  # type: ignore[override]
+        return operator.hard(x, first, second)
+
+
 class Operator(nn.Module):
     """Elementwise ``y = hard(x)`` forward, ``dL/dx = gradient(x) * dL/dy`` backward.
 
@@ -67,7 +89,8 @@ def apply(operator: Operator, x: Tensor, *state: Tensor) -> Tensor:
     """``operator.hard(x, *state)`` with its gradient; while exporting, the value alone."""
     if torch.compiler.is_exporting():
         return operator.hard(x, *state)
-    return _Hard.apply(operator, x, *state)  # type: ignore[no-any-return]
+    function = (_Hard0, _Hard1, _Hard2)[len(state)] if len(state) < 3 else _Hard
+    return function.apply(operator, x, *state)  # type: ignore[no-any-return]
 
 
 def sign(x: Tensor) -> Tensor:
