@@ -133,9 +133,12 @@ def _accelerator(recipe: Recipe, trackers: Sequence[str | GeneralTracker], folde
     if state and state.get("_mixed_precision") != recipe.precision:
         # Accelerate keeps one precision a process; another recipe in the same process may have another.
         AcceleratorState._reset_state()
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=recipe.precision, log_with=list(trackers) or None, project_dir=str(folder) if folder else "."
     )
+    if recipe.precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would compute in float32 silently
+        raise ValueError("precision must be no or bf16 on the CPU, which does not train in fp16")
+    return accelerator
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from onebit.learn.plan import Plan, Position
 from onebit.learn.recipe import Recipe
 from onebit.nn import penalty
 
+SMALLEST_SCALE = 2.0**-16  # of the loss with fp16, which starts at 2^16: 32 steps in a row were left out
 PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
@@ -110,8 +111,8 @@ class BackPropagation:
                 raise of_loss(position.progress.step, position.learning_rate, session.model, batch.inputs)
         self.optimizer.zero_grad(set_to_none=True)
         self.backward(objective)
-        # A gradient scaler looks for infinities itself, leaves the step out and tries a smaller scale.
-        if session.accelerator.scaler is None and (wrong := bad_gradient(session.model)) is not None:
+        wrong = self._wrong_gradient()
+        if wrong is not None:
             raise Diverged(position.progress.step, position.learning_rate, wrong)
         if recipe.gradient_clip is not None:
             session.accelerator.clip_grad_norm_(self.parameters, recipe.gradient_clip)
@@ -136,6 +137,14 @@ class BackPropagation:
             got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise ValueError(f"model must give scores of shape ({len(batch.labels)}, {classes}), got {got}")
         return outputs
+
+    def _wrong_gradient(self) -> str | None:
+        """What is wrong with the gradients, as a clause. A gradient scaler looks for infinities itself, leaves the step
+        out and tries a smaller scale: there the scale tells."""
+        scaler = self.session.accelerator.scaler
+        if scaler is None:
+            return bad_gradient(self.session.model)
+        return "no scale of the loss has finite gradients" if scaler.get_scale() < SMALLEST_SCALE else None
 
     def _loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         recipe = self.session.recipe

@@ -96,7 +96,7 @@ class Recipe:
         validation: share of the training examples held out to choose by, 0..0.5; the test part is never chosen by.
         patience: stop after so many epochs without a better validation accuracy.
         keep: ``"last"`` or ``"best"``: the weights of which epoch remain, best by validation in the last stage.
-        precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"`` arithmetic through Accelerate.
+        precision: ``"no"`` (float32), ``"bf16"`` or, not on the CPU, ``"fp16"`` arithmetic through Accelerate.
         channels_last: memory order of image tensors.
         threads: of PyTorch on the CPU; ``None`` leaves it as it is. Bits depend on it.
         seed: of everything random.

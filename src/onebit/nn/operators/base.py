@@ -63,8 +63,8 @@ class Operator(nn.Module):
     is. What changes during training lives in buffers that :meth:`state` hands to both; plain numbers fixed at
     construction are attributes. Neither method may read a buffer or parameter through ``self``.
 
-    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``. Backward a factor that is NaN counts
-    as 0, so that a finite incoming gradient stays finite: NaN lies outside every window.
+    Conventions: ``sign(0) = sign(-0.0) = +1``, ``sign(NaN) = -1``, ``step(0) = 1``. Backward a factor that is NaN
+    counts as 0, so that a finite incoming gradient stays finite: NaN lies outside every window.
 
     Shapes: any; ``y`` has the shape and dtype of ``x`` (floating point).
     """
