@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ def normalize(images: Tensor, mean: Sequence[float] = (), std: Sequence[float] =
     x = images.to(torch.float32).div_(torch.full((), 255.0, device=images.device))
     if len(mean) != len(std) or (len(mean) and len(mean) != images.shape[1]):
         raise ValueError(f"mean and std must have {images.shape[1]} numbers each, got {len(mean)} and {len(std)}")
+    if not all(0 < deviation < math.inf for deviation in std):
+        raise ValueError(f"std must be finite and above 0, got {tuple(std)}")
     if len(mean):
         shape = (1, -1, 1, 1)
         x.sub_(torch.tensor(mean, dtype=torch.float32, device=x.device).view(shape))
