@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from onebit.nn.operators.base import in_dtype
 from onebit.nn.quantizers import Quantizer, build_activation, build_weight
 from onebit.nn.quantizers.base import Encoded
 
@@ -24,7 +25,7 @@ class Quantized(nn.Module):
     - training: the product of the dequantized tensors, differentiable;
     - eval: the product of the **codes** - sums of integers, exact in float32 - times the scales. (A product of
       dequantized tensors rounds: it turns sums that are 0 into small non-zeros and so flips signs after it.) Computed
-      in float32 at least, whatever autocast says;
+      in float32 at least, whatever autocast says, and rounded once to the dtype of the weight;
     - exporting: the same through the custom operators of :mod:`onebit.nn.ops`.
 
     The weight is read as an attribute, so a parametrization of it comes before its quantizer.
@@ -159,9 +160,9 @@ def quantized_product(
         scales.append(left.scale)
     if weight_quantizer is not None and weight_quantizer.scaled:
         scales.append(right.scale.reshape(weight_scale_shape) if right.scale.dim() else right.scale)
-    if not scales:
-        return sums
-    return sums * (scales[0] * scales[1] if len(scales) == 2 else scales[0])
+    if scales:
+        sums = sums * (scales[0] * scales[1] if len(scales) == 2 else scales[0])
+    return in_dtype(sums, weight)
 
 
 def _codes(x: Tensor, quantizer: Quantizer | None) -> Encoded:
@@ -187,7 +188,7 @@ def _exact(product: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tenso
         sums = product(x.to(dtype), weight.to(dtype))
     if device != "cpu":
         sums = sums + (sums.round() - sums).detach()
-    return sums.to(x.dtype) if dtype == torch.float64 else sums
+    return sums
 
 
 def take_over(layer: nn.Module, module: nn.Module) -> None:
