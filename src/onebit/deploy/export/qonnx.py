@@ -19,7 +19,7 @@ from onebit.ir.types import TensorType
 
 
 def to_qonnx(graph: Graph, path: str | Path, *, sizes: Mapping[str, int] | None = None) -> Path:
-    """Write ``graph`` as a QONNX file, the format of FINN, hls4ml and other compilers for networks of few bits.
+    """Write ``graph`` as a QONNX file, the format of FINN, hls4ml and others for networks of few bits [Pappalardo2022].
 
     A bit is made by ``BipolarQuant(x, 1)``, which is +1 where ``x >= 0`` (both zeros) and -1 elsewhere (NaN): the
     definition of ``sign``. Weights of one bit are float initializers behind a ``BipolarQuant``, integer weights behind
@@ -39,9 +39,6 @@ def to_qonnx(graph: Graph, path: str | Path, *, sizes: Mapping[str, int] | None 
     Raises:
         Unsupported: a kind without a rule; the text names it and its module.
         ValueError: the graph is not valid, or a size is wrong.
-
-    References:
-        [Pappalardo2022]_
     """
     write_bytes(path, qonnx_model(graph, sizes).SerializeToString())
     return Path(path)
