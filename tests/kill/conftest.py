@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
 from tests.kill.machine import Machine, machine
 
 JOB = """model: {name: mlp, sizes: {width: 8, depth: 1}, scheme: biper}

@@ -63,7 +63,6 @@ def machine(folder: Path) -> Iterator[Machine]:
     source = str(HERE / "faults.c")
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", source, "-o", str(library), "-ldl"], check=True)
     environment = {**os.environ, "LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"}
-    folder.chmod(0o777)  # children may give up their privileges
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.kill.warm"],
         stdin=subprocess.PIPE,

@@ -2,10 +2,11 @@
 
 Reads one JSON line a command on standard input and answers with one:
 
-    {"arguments": [...], "folder": PATH, "at": N, "action": A, "number": E, "after": SECONDS, "user": ID, "limit": BYTES}
+    {"arguments": [...], "folder": PATH, "log": PREFIX, "action": A, "at": N, "number": E, "after": SECONDS, "limit": B}
 
-The child runs ``onebit ARGUMENTS``, or, where the first is ``module:function``, that function on the others. ``folder`` is
-watched by ``faults.c``, which does ``action`` at event ``at``; ``after`` kills by the clock instead.
+The child runs ``onebit ARGUMENTS``, or, where the first is ``module:function``, that function on the others. ``folder``
+is watched by ``faults.c``, which does ``action`` at event ``at``; ``after`` kills by the clock instead; files may grow
+to ``limit`` bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def prepare() -> None:
     import sklearn.datasets
     import torch
     import torch._dynamo
+    from tests.kill import writers
 
     import onebit.cli.plot
     import onebit.evidence.page  # noqa: F401
@@ -43,15 +45,13 @@ def prepare() -> None:
         for command, file in (("pack", "a.onebit"), ("export", "a.onnx")):
             more = ["--to", "onnx"] if command == "export" else []
             main([command, "mlp", "--data", "digits", *more, "--samples", "0", "-o", f"{folder}/{file}"])
+        writers.history(folder)
 
 
 def child(command: dict, faults: ctypes.CDLL) -> int:
     if command.get("limit") is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (command["limit"], command["limit"]))
-    if command.get("user") is not None:
-        os.setgid(command["user"])
-        os.setuid(command["user"])
     faults.faults_arm(
         command["folder"].encode(), command.get("at") or 0, ACTIONS.index(command["action"]), command.get("number") or 0
     )
@@ -104,6 +104,7 @@ def main() -> None:
             time.sleep(0.0005)
         answer = {"status": os.waitstatus_to_exitcode(status), "events": counter.contents.value}
         print(json.dumps(answer | {"seconds": time.monotonic() - began}), file=answers)
+    os._exit(0)  # taking everything apart takes longer than the tests
 
 
 if __name__ == "__main__":

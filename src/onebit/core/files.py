@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +28,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     The data reaches the disk before the name does. A reader sees the old file or the new one, never half of one; after
     an error the old one is untouched and nothing is left behind. A process that is killed in the block leaves its
-    temporary file, ``.NAME.XXXXXXXX.part``; the next write to the same name removes it. A temporary file is locked as
-    long as its writer lives, so that of a living one is never removed.
+    temporary file, ``.NAME.XXXXXXXXXXXXXXXX.part``; the next write to the same name removes it. A temporary file is
+    locked as long as its writer lives, so that of a living one is never removed.
 
     Args:
         path: of a regular file, there already or not; a link is followed.
@@ -42,9 +42,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
         target = _regular(path)
         _make_folder(target.parent)
         remove_stale(target.parent, target.name)
-        handle, part = _claimed_part(target)
+    # Its name is known before there is a file, so that an interruption while it is made leaves nothing either.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}{PART}")
+    handle = None
     try:
         with _naming(path, part):
+            handle = _locked(part)
             yield part
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -56,7 +59,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -132,7 +136,7 @@ def _regular(path: Path) -> Path:
     target = Path(os.path.realpath(path))
     try:
         mode = target.stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return target
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
@@ -150,15 +154,15 @@ def _make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(above)) from None
 
 
-def _claimed_part(target: Path) -> tuple[int, Path]:
-    """A new temporary file for ``target``, locked."""
+def _locked(part: Path) -> int:
+    """Make the file ``part`` and lock it."""
     while True:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=PART, dir=target.parent)
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
-            return handle, Path(name)
+            return handle
         os.close(handle)  # another writer took it for stale before it was locked
 
 
