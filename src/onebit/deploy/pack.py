@@ -148,18 +148,24 @@ def check_finite(model: torch.nn.Module) -> None:
 
 
 def check_finite_graph(graph: ir.Graph) -> None:
-    """``ValueError`` for a weight, scale or threshold of the graph that is not finite; names kind and module."""
+    """``ValueError`` for a weight, scale or threshold of the graph that is not finite; names kind and module.
+
+    What is added or selected may be minus infinity: attention masks are.
+    """
     for node in graph.nodes:
         kind = registry[node.kind]
         if node.kind == "batch_norm":
             raise ValueError(
                 f"the scale or shift of batch_norm in module {node.path!r} is not finite and cannot be packed"
             )
-        for position in kind.positions:
-            name = node.inputs[position]
-            array = graph.tensors[name]
-            if array.dtype == np.float32 and not np.isfinite(array).all():
-                what = kind.inputs[position] if position < len(kind.inputs) else name
+        for position, name in enumerate(node.inputs):
+            array = graph.tensors.get(name)
+            if array is None or array.dtype != np.float32:
+                continue
+            parameter = position in kind.positions
+            allowed = np.isneginf(array) if not parameter and node.kind not in ("mul", "div") else False
+            if not (np.isfinite(array) | allowed).all():
+                what = kind.inputs[position] if parameter and position < len(kind.inputs) else "constant"
                 raise ValueError(
                     f"the {what} of {node.kind} in module {node.path!r} is not finite and cannot be packed"
                 )
