@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "graph.hpp"
 #include "model.hpp"
@@ -187,6 +188,13 @@ private:
 NB_MODULE(_engine, m) {
     using onebit::Engine;
     m.doc() = "The native engine: onebit.runtime is its face.";
+    nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const std::system_error& error) {
+            PyErr_SetString(PyExc_OSError, error.what());
+        }
+    });
     m.def("available_isas", &onebit::available_isas, "Names of the instruction sets this processor has, fastest first.");
     m.def("peak", &onebit::peak, nb::arg("isa"), nb::arg("arithmetic"), nb::arg("seconds"), nb::call_guard<nb::gil_scoped_release>(),
           "Multiply-accumulates per second of the bare kernel on data in the first-level cache; arithmetic is 'bits', 'pairs' or "

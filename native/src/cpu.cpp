@@ -37,6 +37,12 @@ constexpr Entry entries[] = {
 
 }  // namespace
 
+const char* isa_name(std::size_t index) {
+    for (const Entry& entry : entries)
+        if (entry.available() && index-- == 0) return entry.name;
+    return nullptr;
+}
+
 std::vector<std::string> available_isas() {
     std::vector<std::string> names;
     for (const Entry& entry : entries)

@@ -1,6 +1,7 @@
 // Which kernels this processor can run.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@ namespace onebit {
 
 // Names of the instruction sets that can be used here, fastest first; the last is "portable".
 std::vector<std::string> available_isas();
+const char* isa_name(std::size_t index);  // of the same list, null beyond its end
 
 struct Isa {
     std::string name;

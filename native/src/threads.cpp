@@ -1,19 +1,34 @@
 #include "threads.hpp"
 
+#include <string>
+#include <system_error>
+
 #include "environment.hpp"
 
 namespace onebit {
 
 Threads::Threads(int count, std::int64_t grain) : grain_(grain) {
     workers_.reserve(static_cast<std::size_t>(count - 1));
-    for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
+    try {
+        for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
+    } catch (const std::system_error& error) {
+        const std::size_t started = workers_.size();
+        stop();  // a thread that still runs when its std::thread goes ends the process
+        throw std::system_error(error.code(), "the system gives " + std::to_string(started + 1) + " of " + std::to_string(count) + " threads");
+    } catch (...) {
+        stop();
+        throw;
+    }
 }
 
-Threads::~Threads() {
+Threads::~Threads() { stop(); }
+
+void Threads::stop() {
     stop_ = true;
     ++round_;
     round_.notify_all();
     for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
 }
 
 void Threads::part(int index) const {

@@ -13,6 +13,7 @@ public:
     static constexpr std::int64_t default_grain = 1 << 14;
 
     // `grain`: less work than this many elementary operations is not worth waking anybody for.
+    // std::system_error when the system does not give that many threads.
     explicit Threads(int count, std::int64_t grain = default_grain);
     ~Threads();
     Threads(const Threads&) = delete;
@@ -35,6 +36,7 @@ public:
 private:
     using Call = void (*)(const void*, std::int64_t, std::int64_t);
 
+    void stop();
     void run(std::int64_t items, Call call, const void* body);
     void part(int index) const;
     void work(int index);

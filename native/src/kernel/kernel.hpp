@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "../platform.hpp"
+
 namespace onebit::kernel {
 
 // How one 32-bit word of the input meets one 32-bit lane of weights.
