@@ -25,7 +25,7 @@ def to_qonnx(graph: Graph, path: str | Path, *, sizes: Mapping[str, int] | None 
     definition of ``sign``. Weights of one bit are float initializers behind a ``BipolarQuant``, integer weights behind
     a ``Quant`` of as few bits as they need. ``quantize`` is ``x / scale``, then ``Quant`` with scale 1, so that layers
     multiply integer codes and their sums are exact; only a NaN, which is the zero point in the graph, stays one. The
-    other kinds are those of :func:`onebit.deploy.to_onnx`.
+    other kinds are those of :func:`~onebit.deploy.export.to_onnx`.
 
     Args:
         graph: what ``passes.optimize`` gave, or any valid graph.
@@ -39,6 +39,17 @@ def to_qonnx(graph: Graph, path: str | Path, *, sizes: Mapping[str, int] | None 
     Raises:
         Unsupported: a kind without a rule; the text names it and its module.
         ValueError: the graph is not valid, or a size is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> import onnx
+        >>> graph = Graph({"x": TensorType("float32", ("batch", 2))})
+        >>> weight = graph.constant(np.int8([[1, -1], [1, 1], [-1, 1]]), bit=True)
+        >>> graph.outputs = [graph.add("linear", graph.add("sign", "x"), weight)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = onnx.load(to_qonnx(graph, Path(folder) / "small.qonnx.onnx", sizes={"batch": 4}))
+        >>> [node.op_type for node in model.graph.node]
+        ['BipolarQuant', 'BipolarQuant', 'MatMul', 'Cast']
     """
     write_bytes(path, qonnx_model(graph, sizes).SerializeToString())
     return Path(path)
