@@ -14,6 +14,7 @@ _LAZY = {
     "save": "onebit.nn.storage",
     "load": "onebit.nn.storage",
     "OneBitConfig": "onebit.nn.schemes.transformers",
+    "OneBitClassifier": "onebit.learn.classifier",
     "summary": "onebit.capture",
     "pack": "onebit.deploy",
 }
