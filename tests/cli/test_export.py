@@ -149,6 +149,12 @@ def test_every_format_of_the_library_is_one_of_the_command():
     assert set(typing.get_args(typing.get_type_hints(export)["to"])) == set(FORMATS) == set(SUFFIX)
 
 
+def test_every_kind_can_be_exported_to_both(capsys):
+    status, out, _ = run(capsys, "support", "--json")
+    assert status == 0
+    assert all(row["onnx"] and row["qonnx"] for row in json.loads(out).values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

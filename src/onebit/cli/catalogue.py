@@ -103,6 +103,9 @@ def support(
         kind: only this kind.
         json: print JSON instead of a table.
     """
+    # Readers that write files of other people's formats come with the training packages.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("onebit.deploy.export")
     from onebit.ir import registry
     from onebit.ir.support import readers
     from onebit.ir.support import support as matrix
