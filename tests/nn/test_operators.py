@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 
 import numpy as np
 import pytest
@@ -360,3 +361,8 @@ def test_a_name_is_drawn_at_the_end_of_its_schedule_and_an_operator_as_it_is(nam
     _, _, by_name = curve(name)
     assert np.array_equal(by_name, curve(end)[2])
     assert not np.array_equal(by_name, curve(start)[2])
+
+
+def test_every_name_of_the_package_is_what_it_says_and_no_module_of_the_same_name():
+    assert not [name for name in operators.__all__ if isinstance(getattr(operators, name), types.ModuleType)]
+    assert operators.sign(torch.tensor([-0.0])).item() == 1

@@ -13,7 +13,7 @@ from onebit.nn.operators.levels import Round, Step, Ternary
 from onebit.nn.operators.periodic import PeriodicSign, periodic_sign
 from onebit.nn.operators.plot import curve, finished, plot
 from onebit.nn.operators.registry import build, registry
-from onebit.nn.operators.sign import ClippedSTESign, IdentitySTESign, PolynomialSign, SwishSign, approx_sign
+from onebit.nn.operators.signs import ClippedSTESign, IdentitySTESign, PolynomialSign, SwishSign, approx_sign
 
 __all__ = [
     "ClippedSTESign",
