@@ -44,6 +44,7 @@ COMMANDS = {
     "claim": Command("onebit.cli.claim:claim", "re-check what a paper says: run its experiments, print verdicts"),
     "show": Command("onebit.cli.show:show", "one published system: paper, components, claims and verdicts"),
     "support": Command("onebit.cli.catalogue:support", "which reader of the graph supports which kind"),
+    "completion": Command("onebit.cli.completion:completion", "a script that completes these words in a shell"),
 }
 
 HELP = """usage: onebit COMMAND [options]

@@ -115,8 +115,7 @@ def _operators() -> list[dict[str, str]]:
     for name in operators.registry:
         operator = operators.finished(name)
         # A wave is drawn over four of its periods, all others over [-2, 2].
-        frequency = getattr(operator, "freq", None)
-        end = 4 * math.pi / float(frequency) if frequency else 2.0
+        end = 4 * math.pi / float(operator.freq) if isinstance(operator, operators.PeriodicSign) else 2.0
         x, forward, gradient = operators.curve(operator, -end, end, 321)
         cards.append(
             {
