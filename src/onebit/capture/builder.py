@@ -101,9 +101,11 @@ class Builder:
         return self._known[key]
 
     def _fresh(self, stem: str, number: int) -> str:
-        """A short name that no input has."""
+        """A short name that nothing has."""
         name = f"{stem}{number}"
-        return f"{stem}_{number}" if name in self.inputs else name
+        while name in self.types:
+            name += "_"
+        return name
 
     # layouts and dtypes
 

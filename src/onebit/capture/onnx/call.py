@@ -57,7 +57,7 @@ class Call:
 
     def unsupported(self, what: str, advice: str) -> Unsupported:
         """The error for something in this node."""
-        return Unsupported(f"{self.op} {self.name!r}: {what}; {advice}")
+        return Unsupported(f"{self.op} {self.name!r}: {what[:200]}; {advice}")
 
     def known(self, index: int) -> Known:
         """An input that must be there."""
@@ -105,9 +105,13 @@ class Call:
             found = self.known(index).value
             if isinstance(found, Value):
                 raise self.unsupported(f"{name} computed from the input", "make it a constant")
-            return list(np.atleast_1d(found).reshape(-1).tolist())
-        given = self.attributes.get(name)
-        return list(given) if isinstance(given, (list, tuple)) else None if given is None else [given]
+            given: Any = np.atleast_1d(found).reshape(-1).tolist()
+        else:
+            given = self.attributes.get(name)
+            given = given if isinstance(given, (list, tuple)) or given is None else [given]
+        if given is not None and not all(isinstance(number, (int, str)) for number in given):
+            raise ValueError(f"{name} must be integers")
+        return None if given is None else list(given)
 
     def scalar(self, index: int, default: float) -> float:
         """An input with one number; ``default`` where it is left out."""

@@ -62,7 +62,12 @@ class Walk:
         body = self.model.graph
         initial = {tensor.name: file.array(tensor) for tensor in body.initializer}
         outputs = {entry.name for entry in body.output}
-        self.states = {n: v for n, v in self.states.items() if n in initial and v in outputs and v not in self.states}
+        inputs = {entry.name for entry in body.input}
+        self.states = {
+            name: output
+            for name, output in self.states.items()
+            if name in initial and name in inputs and output in outputs
+        }
         for entry in body.input:
             if entry.name not in initial:
                 self._input(entry)
@@ -157,10 +162,10 @@ class Walk:
         except Unsupported:
             raise
         except ValueError as error:
-            raise ValueError(f"{node.op_type} {node.name!r}: {error}") from None
+            raise ValueError(f"{node.op_type} {node.name!r}: {str(error)[:300]}") from None
         except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError) as error:
             # What a rule takes for granted about a node that the checker let through does not hold.
-            raise ValueError(f"{node.op_type} {node.name!r} is malformed: {type(error).__name__}: {error}") from None
+            raise ValueError(f"{node.op_type} {node.name!r} is malformed: {str(error)[:300]}") from None
         for name, result in zip(node.output, found):
             if name and result is not None:
                 self.known[name] = Known(result, call.dtype, call)

@@ -15,7 +15,6 @@ from onebit.ir import Graph
 
 OPSET = 17
 OPSETS = range(17, 24)
-IR_VERSION = 8
 NEXT = "_next"
 
 
@@ -96,10 +95,11 @@ def model(exporter: Exporter, opsets: dict[str, int]) -> Any:
     )
     from onebit import __version__
 
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     made = helper.make_model(
         body,
-        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
-        ir_version=IR_VERSION,
+        opset_imports=imports,
+        ir_version=helper.find_min_ir_version_for(imports, ignore_unknown=True),  # what older runtimes read, too
         producer_name="onebit",
         producer_version=__version__,
     )
