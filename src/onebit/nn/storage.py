@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from onebit.core.files import write_bytes
 from onebit.nn import models
-from onebit.nn.schemes import record
+from onebit.nn.schemes import pretrained, record
 
 Model = TypeVar("Model", bound=nn.Module)
 _KEY = "onebit.model"
@@ -123,6 +123,7 @@ def _fill(model: nn.Module, about: dict[str, Any], tensors: dict[str, Tensor]) -
         if value.dtype != tensors[name].dtype:
             value.data = value.data.to(tensors[name].dtype)
     model.load_state_dict(tensors)
+    pretrained.note(model)
     return model
 
 
@@ -132,9 +133,10 @@ def _model(about: dict[str, Any], model: nn.Module | Callable[[], nn.Module] | N
     if about["built"] is None:
         raise ValueError("it does not say how the model is built: give load the model or its factory")
     try:
-        with torch.device("meta"):
-            # before memory is spent on sizes that a damaged file names
-            _check_tensors(models.rebuild(about["built"]), tensors)
+        with torch.device("meta"):  # before memory is spent on sizes that a damaged file names
+            empty = models.rebuild(about["built"])
+            record.replay_(empty, about["quantized"])
+            _check_tensors(empty, tensors)
         return models.rebuild(about["built"])
     except (TypeError, KeyError) as error:
         raise ValueError(f"the model that it names cannot be built here: {error}") from error

@@ -65,6 +65,21 @@ def check(record: Any) -> list[Step]:
     return steps
 
 
+def within(steps: list[Step], path: str) -> list[Step]:
+    """The part of ``steps`` that lies in the submodule at ``path``, as its own record."""
+    if not path:
+        return steps
+    found: list[Step] = []
+    for step in steps:
+        rows = [[f"{step['at']}.{row[0]}".strip("."), *row[1:]] for row in step["rows"]]
+        new = [f"{step['at']}.{name}".strip(".") for name in step["new_parameters"]]
+        inside = [[row[0].removeprefix(f"{path}."), *row[1:]] for row in rows if row[0].startswith(f"{path}.")]
+        new = [name.removeprefix(f"{path}.") for name in new if name.startswith(f"{path}.")]
+        if inside:
+            found.append({"at": "", "scheme": step["scheme"], "new_parameters": new, "rows": inside})
+    return found
+
+
 def replay_(model: nn.Module, record: list[Step]) -> Callable[[], None]:
     """Do to a float ``model`` what ``record``, checked, says; what is of bits already stays as it is.
 

@@ -112,7 +112,7 @@ def load(folder: str | Path) -> nn.Module:
     cls = getattr(transformers, names[0], None)
     if cls is None:
         raise ValueError(f"{folder}: transformers has no class {names[0]!r}; load it with from_pretrained of its class")
-    if getattr(config, "quantization_config", {}).get("quant_method") != pretrained.METHOD:
+    if pretrained.method(config) != pretrained.METHOD:
         raise ValueError(f"{folder} holds a model that was not quantized by onebit")
     return cls.from_pretrained(folder)  # type: ignore[no-any-return]
 
