@@ -27,6 +27,11 @@ struct Window {
         }
     }
 
+    // From the start of a window to its first tap that is not before the map: taps in the padding take no time.
+    static std::int64_t first_inside(std::int64_t start, std::int64_t dilation) {
+        return start >= 0 ? 0 : (-start + dilation - 1) / dilation * dilation;
+    }
+
     // For every output pixel: start(pixel), then tap(pixel, input pixel) for each tap inside, then end(pixel, taps inside).
     template <class Start, class Tap, class End>
     void run(Threads& threads, std::int64_t work, const Start& start, const Tap& tap, const End& end) const {
@@ -37,15 +42,9 @@ struct Window {
                     const std::int64_t pixel = line * out_width + column, x = column * stride_w - left;
                     start(pixel);
                     std::int64_t inside = 0;
-                    for (std::int64_t i = 0; i < kernel_h; ++i) {
-                        const std::int64_t row = y + i * dilation_h;
-                        if (row < 0 || row >= height) continue;
-                        for (std::int64_t j = 0; j < kernel_w; ++j) {
-                            const std::int64_t at = x + j * dilation_w;
-                            if (at < 0 || at >= width) continue;
+                    for (std::int64_t row = y + first_inside(y, dilation_h); row < std::min(height, y + kernel_h * dilation_h); row += dilation_h)
+                        for (std::int64_t at = x + first_inside(x, dilation_w); at < std::min(width, x + kernel_w * dilation_w); at += dilation_w)
                             tap(pixel, (image * height + row) * width + at, inside++ == 0);
-                        }
-                    }
                     end(pixel, inside);
                 }
             }

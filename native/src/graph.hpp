@@ -12,6 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "platform.hpp"
+
 namespace onebit {
 
 enum class DType : std::uint8_t { f32, i8, u8, i32, i64, boolean, bit };
@@ -60,7 +62,8 @@ struct Constant {
 struct Value {
     std::string name;
     Type type;
-    int constant = -1;  // index into Graph::constants, -1 for none
+    int constant = -1;      // index into Graph::constants, -1 for none
+    bool is_state = false;  // a constant that a run replaces
 };
 
 struct State {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "infer.hpp"
 #include "text.hpp"
@@ -38,20 +39,36 @@ Dim window_count(const Inference& of, std::string_view axis, const Dim& size, co
     return {size.coefficient / window.stride, size.symbols};
 }
 
+// The sum of floor((a * i + b) / m) over 0 <= i < n, all of them at least 0, in as many steps as Euclid's algorithm takes.
+std::int64_t floor_sum(std::int64_t n, std::int64_t m, std::int64_t a, std::int64_t b) {
+    std::int64_t sum = 0;
+    while (n > 0) {
+        sum += n * (n - 1) / 2 * (a / m) + n * (b / m);
+        a %= m;
+        b %= m;
+        const std::int64_t last = a * n + b;
+        n = last / m;
+        b = last % m;
+        std::swap(m, a);
+        if (m == 0) break;
+    }
+    return sum;
+}
+
 // A window whose taps all lie in the padding has no maximum and no average.
 void expect_taps_inside(std::string_view axis, const Dim& size, const Dim& windows, const Window& window) {
     const auto wrong = [&] { fail("a window along the ", axis, " has no tap inside the map"); };
     if (!is_constant(size) || windows.coefficient == 0) return;  // a symbolic size is checked when it is bound
     const std::int64_t last = multiply(windows.coefficient - 1, window.stride) - window.before;
     if (last >= size.coefficient) wrong();
-    // The first tap of a window that starts inside is inside. Of one that starts before the map, the first at or after 0;
-    // where it stands repeats with a period of at most `dilation` windows.
-    const std::int64_t early = std::min({windows.coefficient, (window.before + window.stride - 1) / window.stride, window.dilation});
-    for (std::int64_t i = 0; i < early; ++i) {
-        const std::int64_t start = i * window.stride - window.before;
-        const std::int64_t tap = (-start + window.dilation - 1) / window.dilation;
-        if (tap >= window.kernel || start + tap * window.dilation >= size.coefficient) wrong();
-    }
+    // The first tap of a window that starts inside is inside. Of one that starts before the map, the first at or after 0 must
+    // be there and inside; it stands at the start modulo the dilation, and the sums count the windows where that is outside.
+    if (window.before > window.dilation * (window.kernel - 1)) wrong();
+    const std::int64_t early = std::min(windows.coefficient, (window.before + window.stride - 1) / window.stride);
+    const std::int64_t beyond = window.dilation - size.coefficient;
+    if (early <= 0 || beyond <= 0) return;
+    const std::int64_t first = (window.dilation - window.before % window.dilation) % window.dilation;
+    if (floor_sum(early, window.dilation, window.stride, first + beyond) != floor_sum(early, window.dilation, window.stride, first)) wrong();
 }
 
 Window window_of(const Node& node, std::size_t axis, std::int64_t kernel) {
@@ -85,7 +102,7 @@ Type infer_conv(const Inference& of) {
     const std::int64_t channels = expect_positive(of, "the number of channels of x", x[3]);
     constexpr std::array<std::string_view, 4> names{"output channels", "kernel rows", "kernel columns", "input channels per group"};
     for (std::size_t i = 0; i < 4; ++i) expect_positive(of, cat("the number of ", names[i], " of weight"), weight[i]);
-    if (weight[3].coefficient * groups != channels) {
+    if (multiply(weight[3].coefficient, groups) != channels) {
         fail("weight has ", weight[3].coefficient, " input channels per group, x has ", channels, " / ", groups);
     }
     if (weight[0].coefficient % groups != 0) {

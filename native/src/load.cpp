@@ -1,9 +1,9 @@
 // From the bytes of a packed file to a checked graph.
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <new>
 #include <optional>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "container.hpp"
@@ -18,6 +18,7 @@ namespace onebit {
 namespace {
 
 constexpr std::size_t alignment = 64;
+constexpr std::size_t max_ports = 4096;
 constexpr std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 std::string_view text_of(const json::Value& value, std::string_view what) {
@@ -28,6 +29,12 @@ std::string_view text_of(const json::Value& value, std::string_view what) {
 std::vector<json::Value> list_of(const json::Value& value, std::string_view what) {
     if (!value.is(json::Kind::array)) fail(what, " must be a list");
     return value.items();
+}
+
+// Inputs, outputs or states: what a run checks and moves each time is never many.
+std::vector<json::Value> ports_of(const json::Value& value, std::string_view what) {
+    if (value.is(json::Kind::array) && value.size() > max_ports) fail("a graph has at most ", max_ports, " ", what, ", got ", value.size());
+    return list_of(value, what);
 }
 
 class Loader {
@@ -49,10 +56,14 @@ private:
     void read_keys() {
         const json::Value root = document_.root();
         if (!root.is(json::Kind::object)) fail("the graph must be a JSON object");
-        std::optional<json::Value> format;
-        for (const auto& [key, value] : root.members()) {
-            if (key == "format") format = value;
-            else if (key == "inputs") inputs_ = value;
+        const auto members = root.members();
+        // The version first: what else a later one has is not ours to judge.
+        const auto format = std::find_if(members.begin(), members.end(), [](const auto& member) { return member.first == "format"; });
+        if (format == members.end() || !format->second.is(json::Kind::integer)) fail("format must be an integer");
+        check_format(format->second.integer());
+        for (const auto& [key, value] : members) {
+            if (key == "format") continue;
+            if (key == "inputs") inputs_ = value;
             else if (key == "outputs") outputs_ = value;
             else if (key == "states") states_ = value;
             else if (key == "nodes") nodes_ = value;
@@ -60,9 +71,12 @@ private:
             else if (key == "meta") meta_ = value;
             else fail("unknown key ", quoted(key), " of the graph");
         }
-        if (!format || !format->is(json::Kind::integer)) fail("format must be an integer");
-        if (format->integer() != 1) fail("format version ", format->integer(), " is not supported, only 1 is");
         if (!inputs_ || !outputs_ || !nodes_) fail("the graph needs inputs, outputs and nodes");
+    }
+
+    static void check_format(std::int64_t format) {
+        if (format > 1) fail("it has format version ", format, ", this version of onebit reads 1: update onebit, or pack the network again with this version");
+        if (format < 1) fail("format version ", format, " does not exist, 1 is the first");
     }
 
     int define(std::string_view name, Type type) {
@@ -74,7 +88,7 @@ private:
     }
 
     int find(std::string_view name, std::string_view what) const {
-        const auto found = names_.find(std::string(name));
+        const auto found = names_.find(name);
         if (found == names_.end()) fail(what, " ", quoted(name), " is not defined before it is used");
         return found->second;
     }
@@ -92,8 +106,8 @@ private:
     }
 
     // The true shapes of the tensors that are stored as packed bits.
-    std::unordered_map<std::string_view, Shape> read_bits() {
-        std::unordered_map<std::string_view, Shape> shapes;
+    std::map<std::string_view, Shape> read_bits() {
+        std::map<std::string_view, Shape> shapes;
         if (!bits_) return shapes;
         if (!bits_->is(json::Kind::object)) fail("bits must be an object");
         for (const auto& [name, value] : bits_->members()) {
@@ -180,7 +194,7 @@ private:
     }
 
     void read_inputs() {
-        for (const json::Value& input : list_of(*inputs_, "inputs")) {
+        for (const json::Value& input : ports_of(*inputs_, "inputs")) {
             const auto parts = list_of(input, "an input");
             if (parts.size() != 3) fail("an input must be [name, dtype, shape]");
             const std::string_view name = text_of(parts[0], "the name of an input");
@@ -199,7 +213,7 @@ private:
     // States are constants that a run replaces; what replaces them is known after the nodes.
     void read_states() {
         if (!states_) return;
-        for (const json::Value& state : list_of(*states_, "states")) {
+        for (const json::Value& state : ports_of(*states_, "states")) {
             const auto parts = list_of(state, "a state");
             if (parts.size() != 2) fail("a state must be [name, name of what replaces it]");
             const std::string_view name = text_of(parts[0], "the name of a state");
@@ -208,6 +222,7 @@ private:
             if (graph_.values[static_cast<std::size_t>(value)].constant < 0) fail("state ", quoted(name), " must be a tensor of the file");
             if (!state_values_.insert(value).second) fail("state ", quoted(name), " is listed twice");
             graph_.states.push_back({value, -1});
+            graph_.values[static_cast<std::size_t>(value)].is_state = true;
         }
     }
 
@@ -248,7 +263,7 @@ private:
     }
 
     void read_outputs() {
-        for (const json::Value& output : list_of(*outputs_, "outputs")) {
+        for (const json::Value& output : ports_of(*outputs_, "outputs")) {
             graph_.outputs.push_back(find(text_of(output, "the name of an output"), "output"));
         }
         if (!states_) return;
@@ -294,7 +309,7 @@ private:
     Container container_;
     json::Document document_;
     std::optional<json::Value> inputs_, outputs_, states_, nodes_, bits_, meta_;
-    std::unordered_map<std::string, int> names_;
+    std::map<std::string, int, std::less<>> names_;  // no hashes: names that collide would take the square of their number
     std::unordered_set<int> state_values_;
     Graph graph_;
 };

@@ -12,7 +12,8 @@ struct Block {
     std::size_t offset = 0;
 };
 
-// Sets the offsets, multiples of 64; returns the bytes needed. Large blocks first, each at the lowest place that is free.
+// Sets the offsets, multiples of 64; returns the bytes needed. Large blocks first, each at the lowest place that is free;
+// thousands of them in the order of time.
 std::size_t place_blocks(std::vector<Block>& blocks);
 
 }  // namespace onebit

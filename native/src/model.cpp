@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 
 #include "environment.hpp"
@@ -20,6 +21,7 @@ int checked_threads(int threads) {
 
 void pack_constant(const Constant& constant, std::uint32_t* words) {
     const std::int64_t rows = rows_of(constant.shape), channels = channels_of(constant.shape);
+    if (channels == 0) return;  // the file may say 2^48 rows of nothing
     for (std::int64_t r = 0; r < rows; ++r, words += words_of(channels)) {
         std::fill_n(words, words_of(channels), 0u);
         for (std::int64_t c = 0; c < channels; ++c)
@@ -31,11 +33,10 @@ void pack_constant(const Constant& constant, std::uint32_t* words) {
 
 Model::Model(Graph graph, int threads, std::string_view isa, std::optional<std::size_t> max_memory, std::int64_t grain)
     : graph_(std::move(graph)), isa_(choose_isa(isa)), threads_(checked_threads(threads), grain), max_memory_(max_memory),
-      shared_{graph_, *isa_.table, threads_, {}, {}} {
+      shared_{graph_, *isa_.table, threads_, max_memory, {}, {}} {
     shared_.weights.resize(graph_.nodes.size());
     shared_.values.resize(graph_.values.size());
-    std::vector<bool> is_state(graph_.values.size()), is_weight(graph_.values.size(), true);
-    for (const State& state : graph_.states) is_state[static_cast<std::size_t>(state.value)] = true;
+    std::vector<bool> is_weight(graph_.values.size(), true);
     for (const Node& node : graph_.nodes)
         for (std::size_t i = 0; i < node.inputs.size(); ++i)
             if (i != 1 || (node.kind != "conv" && node.kind != "linear")) is_weight[static_cast<std::size_t>(node.inputs[i])] = false;
@@ -44,24 +45,39 @@ Model::Model(Graph graph, int threads, std::string_view isa, std::optional<std::
 
     for (std::size_t value = 0; value < graph_.values.size(); ++value) {
         if (graph_.values[value].constant < 0) continue;
+        const bool is_state = graph_.values[value].is_state;
         const Constant& constant = graph_.constants[static_cast<std::size_t>(graph_.values[value].constant)];
         auto* data = const_cast<std::byte*>(constant.data);
-        if (constant.dtype == DType::bit && (is_state[value] || !is_weight[value])) {
+        if (constant.dtype == DType::bit && (is_state || !is_weight[value])) {
             buffers_.push_back(allocate(storage_bytes(DType::bit, constant.shape)));
             data = buffers_.back().get();
             pack_constant(constant, reinterpret_cast<std::uint32_t*>(data));
-        } else if (is_state[value]) {
+        } else if (is_state) {
             buffers_.push_back(allocate(constant.bytes));
             data = buffers_.back().get();
-            if (constant.bytes != 0) std::memcpy(data, constant.data, constant.bytes);
         }
         shared_.values[value] = data;
     }
+    std::vector<std::size_t> same(graph_.values.size());  // a reshape is the same memory
+    std::iota(same.begin(), same.end(), 0);
+    for (const Node& node : graph_.nodes)
+        if (node.kind == "reshape") same[static_cast<std::size_t>(node.outputs[0])] = same[static_cast<std::size_t>(node.inputs[0])];
     for (std::size_t i = 0; i < graph_.states.size(); ++i) {
-        auto from = static_cast<std::size_t>(graph_.states[i].replacement);
-        for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node)  // a reshape is the same memory
-            if (node->kind == "reshape" && static_cast<std::size_t>(node->outputs[0]) == from) from = static_cast<std::size_t>(node->inputs[0]);
-        staged_.push_back(is_state[from] ? allocate(state_bytes(i)) : Buffer());
+        const std::size_t from = same[static_cast<std::size_t>(graph_.states[i].replacement)];
+        staged_.push_back(graph_.values[from].is_state ? allocate(state_bytes(i)) : Buffer());
+    }
+    reset();
+}
+
+void Model::reset() {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < graph_.states.size(); ++i) {
+        const Value& value = graph_.values[static_cast<std::size_t>(graph_.states[i].value)];
+        const Constant& constant = graph_.constants[static_cast<std::size_t>(value.constant)];
+        if (constant.dtype == DType::bit)
+            pack_constant(constant, reinterpret_cast<std::uint32_t*>(state_at(i)));
+        else if (constant.bytes != 0)
+            std::memcpy(state_at(i), constant.data, constant.bytes);
     }
 }
 
@@ -83,17 +99,14 @@ std::size_t Model::plan_bytes() const {
     return bytes;
 }
 
-Plan& Model::plan_for(std::span<const Shape> shapes) {
+Plan& Model::plan_for(std::span<const Shape> shapes) try {
     for (auto plan = plans_.begin(); plan != plans_.end(); ++plan)
         if (plan->fits(shapes)) {
             plans_.splice(plans_.begin(), plans_, plan);
             return plans_.front();
         }
-    Plan& plan = plans_.emplace_front(shared_, shapes);
+    Plan& plan = plans_.emplace_front(shared_, shapes);  // refused beyond max_memory
     try {
-        if (max_memory_ && plan.bytes() > *max_memory_)
-            throw std::invalid_argument("a run with these input shapes needs " + std::to_string(plan.bytes()) +
-                                        " bytes of memory, max_memory allows " + std::to_string(*max_memory_));
         while (plans_.size() > 1 && (plans_.size() > most_plans || (max_memory_ && plan_bytes() > *max_memory_))) plans_.pop_back();
         plan.allocate();
     } catch (...) {
@@ -101,14 +114,22 @@ Plan& Model::plan_for(std::span<const Shape> shapes) {
         throw;
     }
     return plan;
+} catch (const std::bad_alloc&) {
+    throw MemoryLimit("a run with these input shapes needs more memory than the machine gives");
 }
 
 std::vector<Shape> Model::output_shapes(std::span<const Shape> inputs) {
+    std::vector<Shape> shapes;
+    prepare(inputs, shapes);
+    return shapes;
+}
+
+std::size_t Model::prepare(std::span<const Shape> inputs, std::vector<Shape>& outputs) {
     const std::lock_guard lock(mutex_);
     const Plan& plan = plan_for(inputs);
-    std::vector<Shape> shapes;
-    for (const int output : graph_.outputs) shapes.push_back(plan.shape(output));
-    return shapes;
+    outputs.resize(graph_.outputs.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] = plan.shape(graph_.outputs[i]);
+    return plan.bytes();
 }
 
 void Model::run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs) {

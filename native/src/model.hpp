@@ -4,6 +4,7 @@
 #include <list>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "cpu.hpp"
@@ -25,6 +26,8 @@ public:
     std::size_t plan_bytes() const;
 
     std::vector<Shape> output_shapes(std::span<const Shape> inputs);
+    // The same into vectors that are there already; returns the bytes of the plan, which is made and kept.
+    std::size_t prepare(std::span<const Shape> inputs, std::vector<Shape>& outputs);
 
     // Bits are int8 of -1 and +1 here. Allocates nothing for shapes that have run before (the last few of them are kept).
     void run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs);
@@ -32,6 +35,7 @@ public:
     const Shape& state_shape(std::size_t state) const;
     void get_state(std::size_t state, void* out) const;
     void set_state(std::size_t state, const void* in);
+    void reset();  // all states as the file has them
 
 private:
     Plan& plan_for(std::span<const Shape> shapes);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
+#include <stdexcept>
 #include <vector>
 
 #include "generic.hpp"
@@ -12,11 +14,18 @@
 
 namespace onebit {
 
+// A run needs more than max_memory allows, or than the machine gives.
+class MemoryLimit : public std::invalid_argument {
+public:
+    using std::invalid_argument::invalid_argument;
+};
+
 // What all plans of a model share.
 struct Shared {
     const Graph& graph;
     const kernel::Table& table;
     Threads& threads;
+    std::optional<std::size_t> max_memory;
     std::vector<std::unique_ptr<Weights>> weights;  // by node, made when first needed
     std::vector<std::byte*> values;                 // constants and states, as the engine stores them; null for the rest
 
@@ -25,13 +34,13 @@ struct Shared {
 
 class Plan {
 public:
-    // Measures only; allocate() must come before the first run.
+    // Measures only, and throws MemoryLimit before anything large is allocated; allocate() must come before the first run.
     Plan(Shared& shared, std::span<const Shape> inputs);
     void allocate();
 
     bool fits(std::span<const Shape> inputs) const;
     const Shape& shape(int value) const { return shapes_[static_cast<std::size_t>(value)]; }
-    std::size_t bytes() const { return bytes_; }  // all that allocate() and the weights take
+    std::size_t bytes() const { return bytes_; }  // all that allocate(), the weights and the caller's outputs take
 
     // Pointers to the inputs and outputs in the order of the graph, bits as int8.
     void run(std::span<const void* const> inputs, std::span<void* const> outputs);
@@ -43,6 +52,7 @@ private:
     std::size_t bytes_of(int value) const { return storage_bytes(dtype(value), shape(value)); }
 
     void make_operations();
+    void check_memory(std::size_t bytes) const;
     void place();
     bool touches_another(std::span<const void* const> inputs, std::span<void* const> outputs, std::size_t output) const;
 

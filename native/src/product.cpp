@@ -28,26 +28,38 @@ std::int32_t classify(std::int64_t windows, std::int64_t kernel, const Outside& 
 
 }  // namespace
 
+std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> shapes, const Node& node) {
+    if (node.kind != "conv") return std::nullopt;
+    const Shape& in = shapes[static_cast<std::size_t>(node.inputs[0])];
+    const Shape& out = shapes[static_cast<std::size_t>(node.outputs[0])];
+    const Shape& weight = graph.constants[static_cast<std::size_t>(graph.values[static_cast<std::size_t>(node.inputs[1])].constant)].shape;
+    const auto &stride = node.integers("stride"), &padding = node.integers("padding"), &dilation = node.integers("dilation");
+    const Windows windows{in[1],     in[2],     out[1],     out[2],     weight[1],   weight[2],
+                          stride[0], stride[1], padding[0], padding[2], dilation[0], dilation[1]};
+    const bool plain = windows.taps() == 1 && stride[0] == 1 && stride[1] == 1 && padding == std::vector<std::int64_t>{0, 0, 0, 0};
+    return plain ? std::nullopt : std::optional(windows);
+}
+
+std::size_t window_table_bytes(const Graph& graph, std::span<const Shape> shapes, const Node& node) {
+    const std::optional<Windows> windows = windows_of(graph, shapes, node);
+    return windows ? static_cast<std::size_t>(multiply(multiply(windows->pixels(), windows->taps()), 4)) : 0;
+}
+
 Product::Product(const Graph& graph, std::span<const Shape> shapes, const Node& node, Weights& weights, Program program)
     : weights_(weights), program_(std::move(program)), input_(node.inputs[0]) {
     const Shape& in = shapes[static_cast<std::size_t>(input_)];
     const Shape& out = shapes[static_cast<std::size_t>(node.outputs[0])];
-    const Shape& weight = graph.constants[static_cast<std::size_t>(graph.values[static_cast<std::size_t>(node.inputs[1])].constant)].shape;
     input_dtype_ = graph.values[static_cast<std::size_t>(input_)].type.dtype;
     input_rows_ = rows_of(in);
     input_channels_ = channels_of(in);
 
     std::int64_t images = 1, pixels = rows_of(out);
     if (node.kind == "conv") {
-        const auto &stride = node.integers("stride"), &padding = node.integers("padding"), &dilation = node.integers("dilation");
         pad_value_ = node.integer("pad_value");
-        const Windows windows{in[1],     in[2],     out[1],     out[2],     weight[1],   weight[2],
-                              stride[0], stride[1], padding[0], padding[2], dilation[0], dilation[1]};
-        const bool plain = windows.taps() == 1 && stride[0] == 1 && stride[1] == 1 && padding == std::vector<std::int64_t>{0, 0, 0, 0};
-        if (!plain) {
-            windows_ = windows;
+        windows_ = windows_of(graph, shapes, node);
+        if (windows_) {
             images = in[0];
-            pixels = windows.pixels();
+            pixels = windows_->pixels();
         }
     }
 

@@ -25,6 +25,12 @@ struct Windows {
     }
 };
 
+// None for what reads one tap, pixel after pixel.
+std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> shapes, const Node& node);
+
+// Bytes of the offsets that a product reads its taps through: the one table that no file of reasonable size holds already.
+std::size_t window_table_bytes(const Graph& graph, std::span<const Shape> shapes, const Node& node);
+
 class Product : public Operation {
 public:
     Product(const Graph& graph, std::span<const Shape> shapes, const Node& node, Weights& weights, Program program);

@@ -25,10 +25,7 @@ const Value& value_of(const Graph& graph, int value) { return graph.values[stati
 DType dtype_of(const Graph& graph, int value) { return value_of(graph, value).type.dtype; }
 
 bool is_constant_value(const Graph& graph, int value) {
-    if (value_of(graph, value).constant < 0) return false;
-    for (const State& state : graph.states)
-        if (state.value == value) return false;
-    return true;
+    return value_of(graph, value).constant >= 0 && !value_of(graph, value).is_state;
 }
 
 // A constant scalar, or a constant vector along the last axis of `shape`.
@@ -76,17 +73,18 @@ bool Program::is_integer(int value) const { return dtype_of(graph_, value) != DT
 
 Program::Program(const Graph& graph, std::span<const Shape> shapes, std::int64_t channels, int producer,
                  std::span<const Node* const> nodes, const std::function<bool(int)>& escapes)
-    : graph_(graph), shapes_(shapes), channels_(channels), stored_(graph.values.size()) {
+    : graph_(graph), shapes_(shapes), channels_(channels) {
     if (producer >= 0) shape_ = &shapes[static_cast<std::size_t>(producer)];
     if (!nodes.empty()) shape_ = &shapes[static_cast<std::size_t>(nodes[0]->outputs[0])];
 
     // Which values made here are also read here from memory, because they are not the current value at that time?
-    std::vector<bool> made(graph.values.size()), in_memory(graph.values.size());
+    // Sets, not tables over all values: a graph may be many small programs.
+    std::unordered_set<int> made, in_memory;
     const auto mark = [&](int value) {
-        if (made[static_cast<std::size_t>(value)]) in_memory[static_cast<std::size_t>(value)] = true;
+        if (made.contains(value)) in_memory.insert(value);
     };
     int current = producer;
-    if (producer >= 0) made[static_cast<std::size_t>(producer)] = true;
+    if (producer >= 0) made.insert(producer);
     for (const Node* node : nodes) {
         const bool two = binaries.contains(node->kind);
         const int a = node->inputs[0], b = two ? node->inputs[1] : -1;
@@ -94,10 +92,10 @@ Program::Program(const Graph& graph, std::span<const Shape> shapes, std::int64_t
         if (two && (b == current || !is_full(a)) && a != current) main = b;
         if (main != current) mark(main);
         if (two) mark(main == a ? b : a);
-        made[static_cast<std::size_t>(node->outputs[0])] = true;
+        made.insert(node->outputs[0]);
         current = is_terminal(node->kind) ? main : node->outputs[0];
     }
-    const auto needed = [&](int value) { return in_memory[static_cast<std::size_t>(value)] || escapes(value); };
+    const auto needed = [&](int value) { return in_memory.contains(value) || escapes(value); };
 
     current = producer;
     if (producer >= 0 && needed(producer)) add_store(producer);
@@ -112,10 +110,10 @@ Program::Program(const Graph& graph, std::span<const Shape> shapes, std::int64_t
 void Program::add(Step step, Link link) {
     steps_.push_back(step);
     links_.push_back(link);
-    if (link.first >= 0 && !stored_[static_cast<std::size_t>(link.first)]) reads_.push_back(link.first);
+    if (link.first >= 0 && !stored_.contains(link.first)) reads_.push_back(link.first);
     if (link.out >= 0) {
         writes_.push_back(link.out);
-        stored_[static_cast<std::size_t>(link.out)] = true;
+        stored_.insert(link.out);
     }
     const auto bytes = static_cast<std::size_t>(channels_ + 2 * slack) * 4;
     if (link.first_constant >= 0) table_bytes_ += bytes;

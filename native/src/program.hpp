@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "graph.hpp"
@@ -48,7 +49,7 @@ private:
     std::vector<kernel::Step> steps_;
     std::vector<Link> links_;
     std::vector<int> reads_, writes_;
-    std::vector<bool> stored_;
+    std::unordered_set<int> stored_;
     std::vector<Buffer> vectors_;
     std::size_t table_bytes_ = 0;
 };

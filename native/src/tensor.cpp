@@ -40,7 +40,9 @@ std::uint32_t pack_word(const std::int8_t* in) {
 
 }  // namespace
 
+// Rows without a column take no time, however many of them a shape says there are.
 void unpack_bits(const std::uint32_t* words, std::int8_t* out, std::int64_t rows, std::int64_t channels) {
+    if (channels == 0) return;
     for (std::int64_t r = 0; r < rows; ++r, words += words_of(channels)) {
         std::int64_t c = 0;
         for (; c + 8 <= channels; c += 8, out += 8) std::memcpy(out, bytes_of_bits[words[c / 32] >> (c % 32) & 255].data(), 8);
@@ -49,6 +51,7 @@ void unpack_bits(const std::uint32_t* words, std::int8_t* out, std::int64_t rows
 }
 
 void pack_bits(const std::int8_t* in, std::uint32_t* words, std::int64_t rows, std::int64_t channels) {
+    if (channels == 0) return;
     for (std::int64_t r = 0; r < rows; ++r) {
         std::int64_t left = channels;
         for (; left >= 32; left -= 32, in += 32) *words++ = pack_word(in);

@@ -26,12 +26,28 @@ template <class... Parts>
     throw std::invalid_argument(cat(parts...));
 }
 
-// A name as an error quotes it: shortened when long.
+// A name as an error quotes it: shortened when long, control characters written out (an error is one line).
 inline std::string quoted(std::string_view name) {
-    if (name.size() <= 64) return cat("'", name, "'");
-    std::size_t cut = 60;
-    while (cut > 0 && (static_cast<unsigned char>(name[cut]) & 0xC0) == 0x80) --cut;  // never inside a UTF-8 sequence
-    return cat("'", name.substr(0, cut), "...'");
+    std::size_t end = name.size();
+    if (end > 64) {
+        end = 60;
+        while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;  // never inside a UTF-8 sequence
+    }
+    constexpr char digits[] = "0123456789abcdef";
+    std::string text = "'";
+    for (std::size_t i = 0; i < end; ++i) {
+        const auto byte = static_cast<unsigned char>(name[i]);
+        const bool second = byte == 0xC2 && i + 1 < end && static_cast<unsigned char>(name[i + 1]) < 0xA0;  // U+0080 to U+009F
+        if (byte >= 0x20 && byte != 0x7F && !second) {
+            text += name[i];
+            continue;
+        }
+        const auto code = second ? static_cast<unsigned char>(name[++i]) : byte;
+        text += "\\x";
+        text += digits[code >> 4];
+        text += digits[code & 15];
+    }
+    return text + (end < name.size() ? "...'" : "'");
 }
 
 // Runs `what`, and puts `where` before the sentence of an error.
