@@ -144,7 +144,7 @@ def test_what_a_packed_file_cannot_hold_is_refused():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: d.update(format=2), "format must be 1, got 2"),
+        (lambda d: d.update(format=2), "it has format version 2, this version of onebit reads 1: update onebit"),
         (lambda d: d.update(format=True), "format must be 1"),
         (lambda d: d.pop("nodes"), "the graph has no 'nodes'"),
         (lambda d: d.update(extra=1), "unknown key 'extra'"),

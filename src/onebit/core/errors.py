@@ -47,7 +47,7 @@ def shown(value: object, most: int = 80) -> str:
 
     Example:
         >>> shown([0] * 1_000_000), shown("x" * 1_000_000, most=16)
-        ('[0, 0, 0, 0, 0, 0, ...]', "'xxxxx...xxxxxx'")
+        ('[0, 0, 0, 0, 0, 0, ...]', "'xxxxx...xxxxx'")
     """
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = most - 1

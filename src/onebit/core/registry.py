@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from onebit.core.errors import shown
+
 T = TypeVar("T")
 
 
@@ -72,6 +74,6 @@ class Registry(Generic[T]):
 def unknown(noun: str, name: object, known) -> str:
     """One sentence for a name that is not among ``known``: what came, the nearest, what is allowed."""
     names = sorted(map(str, known))
-    near = difflib.get_close_matches(str(name), names, n=1)
+    near = difflib.get_close_matches(str(name)[:100], names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {noun} {name!r}{hint}; known: {', '.join(names) or 'none'}"
+    return f"unknown {noun} {shown(name)}{hint}; known: {', '.join(names) or 'none'}"

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from onebit.core.errors import shown
+
 Dim = int | str
 SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
@@ -24,7 +26,7 @@ def parse(dim: Dim) -> tuple[int, tuple[str, ...]]:
         ((12, ('batch',)), (7, ()))
     """
     if isinstance(dim, bool) or not isinstance(dim, (int, str)):
-        raise ValueError(f"a dimension must be an integer or a string such as '12*batch', got {dim!r}")
+        raise ValueError(f"a dimension must be an integer or a string such as '12*batch', got {shown(dim)}")
     if isinstance(dim, int):
         if not 0 <= dim <= LARGEST:
             raise ValueError(f"a dimension must be 0..2^48, got {dim}")
@@ -38,7 +40,7 @@ def _parse_text(dim: str) -> tuple[int, tuple[str, ...]]:
     if NUMBER.match(symbols[0]):
         coefficient = int(symbols.pop(0))
     if not symbols or len(symbols) > 8 or not all(SYMBOL.match(symbol) for symbol in symbols) or coefficient > LARGEST:
-        raise ValueError(f"a dimension must be an integer or a string such as '12*batch', got {dim!r}")
+        raise ValueError(f"a dimension must be an integer or a string such as '12*batch', got {shown(dim)}")
     return coefficient, tuple(sorted(symbols))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from onebit.core.errors import shown
 from onebit.core.registry import unknown
 from onebit.ir import dim as dims
 from onebit.ir.graph import Graph, Node
@@ -18,8 +19,8 @@ from onebit.ir.types import TensorType
 
 FORMAT = 1
 MOST_NESTED = 16
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-BRACKET = re.compile(r"[][{}]")
+# A string (also one without its end: it hides what follows), or a bracket. Possessive: no text makes it go back.
+PIECE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
 REQUIRED = ("format", "inputs", "outputs", "nodes")
 OPTIONAL = ("states", "bits", "meta")
 LARGEST = float(np.finfo(np.float64).max)
@@ -102,8 +103,9 @@ def parse(text: str, what: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise ValueError(f"the key {shown(twice)} is given twice")
         return found
 
     def finite(number: str) -> float:
@@ -126,9 +128,11 @@ def parse(text: str, what: str) -> Any:
 def _depth(text: str) -> int:
     """How deep lists and objects are nested in a JSON text."""
     depth = deepest = 0
-    for bracket in BRACKET.findall(STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
+    for piece in PIECE.finditer(text):
+        first = text[piece.start()]
+        if first != '"':
+            depth += 1 if first in "[{" else -1
+            deepest = max(deepest, depth)
     return deepest
 
 
@@ -139,37 +143,37 @@ def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str,
     """
     document = parse(text, "the graph")
     _expect(isinstance(document, dict), "the graph must be an object")
+    _check_version(document.get("format"))
     for key in document:
         _expect(key in REQUIRED or key in OPTIONAL, unknown("key", key, (*REQUIRED, *OPTIONAL)))
     for key in REQUIRED:
         _expect(key in document, f"the graph has no {key!r}")
-    version = document["format"]
-    _expect(version == FORMAT and type(version) is int, f"format must be {FORMAT}, got {version!r}")
     graph = Graph(tensors=dict(tensors))
     for entry in _list(document["inputs"], "inputs"):
-        _expect(isinstance(entry, list) and len(entry) == 3, f"an input must be [name, dtype, shape], got {entry!r}")
-        _expect(isinstance(entry[0], str), f"the name of an input must be a text, got {entry[0]!r}")
-        _expect(isinstance(entry[2], list), f"the shape of an input must be a list, got {entry[2]!r}")
-        _expect(entry[0] not in graph.inputs, f"the name {entry[0]!r} is given twice")
+        listed = isinstance(entry, list) and len(entry) == 3
+        _expect(listed, f"an input must be [name, dtype, shape], got {shown(entry)}")
+        _expect(isinstance(entry[0], str), f"the name of an input must be a text, got {shown(entry[0])}")
+        _expect(isinstance(entry[2], list), f"the shape of an input must be a list, got {shown(entry[2])}")
+        _expect(entry[0] not in graph.inputs, f"the name {shown(entry[0])} is given twice")
         graph.inputs[entry[0]] = TensorType(entry[1], tuple(entry[2]))
     graph.outputs = _names(document["outputs"], "outputs")
     for entry in _list(document["nodes"], "nodes"):
         graph.nodes.append(_read_node(entry))
     for entry in _list(document.get("states", []), "states"):
         names = _names(entry, "a state")
-        _expect(len(names) == 2, f"a state must be [name, replacement], got {entry!r}")
-        _expect(names[0] not in graph.states, f"the state {names[0]!r} is given twice")
+        _expect(len(names) == 2, f"a state must be [name, replacement], got {shown(entry)}")
+        _expect(names[0] not in graph.states, f"the state {shown(names[0])} is given twice")
         graph.states[names[0]] = names[1]
     bits = document.get("bits", {})
     _expect(isinstance(bits, dict), "bits must be an object")
     shapes = {}
     for name, shape in bits.items():
-        _expect(name in tensors, f"bits name {name!r}, which is no tensor of the file")
+        _expect(name in tensors, f"bits name {shown(name)}, which is no tensor of the file")
         _expect(
             isinstance(shape, list)
             and len(shape) <= 8
             and all(type(size) is int and 0 <= size <= dims.LARGEST for size in shape),
-            f"the shape of the bits {name!r} must be a list of at most 8 integers, got {shape!r}",
+            f"the shape of the bits {shown(name)} must be a list of at most 8 integers, got {shown(shape)}",
         )
         shapes[name] = tuple(shape)
     graph.bits = set(shapes)
@@ -178,13 +182,23 @@ def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str,
     return graph, shapes
 
 
+def _check_version(version: Any) -> None:
+    """The version comes first: what else a later one has is not ours to judge."""
+    _expect(type(version) is int and version >= FORMAT, f"format must be {FORMAT}, got {shown(version)}")
+    _expect(
+        version == FORMAT,
+        f"it has format version {version}, this version of onebit reads {FORMAT}: update onebit, or pack the network "
+        "again with this version",
+    )
+
+
 def _read_node(entry: Any) -> Node:
     _expect(
         isinstance(entry, list) and len(entry) in (3, 4) and isinstance(entry[0], str),
-        f"a node must be [kind, inputs, outputs] or [kind, inputs, outputs, attributes], got {str(entry)[:80]}",
+        f"a node must be [kind, inputs, outputs] or [kind, inputs, outputs, attributes], got {shown(entry)}",
     )
     attributes = entry[3] if len(entry) == 4 else {}
-    _expect(isinstance(attributes, dict), f"attributes must be an object, got {attributes!r}")
+    _expect(isinstance(attributes, dict), f"attributes must be an object, got {shown(attributes)}")
     return Node(
         entry[0], tuple(_names(entry[1], "inputs of a node")), tuple(_names(entry[2], "outputs of a node")), attributes
     )
@@ -192,21 +206,21 @@ def _read_node(entry: Any) -> Node:
 
 def check_meta(meta: Any) -> None:
     """``ValueError`` unless ``meta`` holds what a packed file may hold."""
-    _expect(isinstance(meta, dict), f"meta must be an object, got {meta!r}")
+    _expect(isinstance(meta, dict), f"meta must be an object, got {shown(meta)}")
     for key, value in meta.items():
         _expect(key in META, unknown("key of meta", key, META))
         if key == "producer":
-            _expect(isinstance(value, str), f"meta producer must be a text, got {value!r}")
+            _expect(isinstance(value, str), f"meta producer must be a text, got {shown(value)}")
         elif key == "class_names":
             _expect(
                 isinstance(value, list) and all(isinstance(name, str) for name in value),
-                f"meta class_names must be a list of texts, got {value!r}",
+                f"meta class_names must be a list of texts, got {shown(value)}",
             )
         else:
             _expect(
                 isinstance(value, list)
                 and all(type(number) in (int, float) and abs(number) <= LARGEST for number in value),
-                f"meta {key} must be a list of finite numbers, got {value!r}",
+                f"meta {key} must be a list of finite numbers, got {shown(value)}",
             )
     _expect(
         len(meta.get("mean", [])) == len(meta.get("std", [])), "meta mean and std must have one entry a channel each"
@@ -215,14 +229,14 @@ def check_meta(meta: Any) -> None:
 
 
 def _list(value: Any, what: str) -> list[Any]:
-    _expect(isinstance(value, list), f"{what} must be a list, got {str(value)[:80]}")
+    _expect(isinstance(value, list), f"{what} must be a list, got {shown(value)}")
     return value
 
 
 def _names(value: Any, what: str) -> list[str]:
     names = _list(value, what)
     for name in names:
-        _expect(isinstance(name, str), f"{what} must be names, got {str(name)[:80]}")
+        _expect(isinstance(name, str), f"{what} must be names, got {shown(name)}")
     return names
 
 

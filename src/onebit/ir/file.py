@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from onebit.core.errors import Unsupported
+from onebit.core.errors import Unsupported, shown
 from onebit.core.files import write_bytes
 from onebit.ir import document
 from onebit.ir.graph import Graph
@@ -119,7 +119,7 @@ def unpack_bits(name: str, words: np.ndarray, shape: tuple[int, ...]) -> np.ndar
     if words.dtype != np.uint64 or words.shape != (-(-count // WORD),):
         raise ValueError(
             f"the bits {name!r} of shape {list(shape)} must be stored as U64 [{-(-count // WORD)}], "
-            f"got {words.dtype} {list(words.shape)}"
+            f"got {words.dtype} {shown(list(words.shape))}"
         )
     bits = np.unpackbits(words.view(np.uint8), bitorder="little")
     if bits[count:].any():
@@ -143,15 +143,15 @@ def _read_container(data: bytes) -> tuple[str, dict[str, np.ndarray]]:
         raise ValueError(f"the metadata must have the one key {KEY!r}, a text")
     for name, entry in header.items():
         if name != "__metadata__" and (not isinstance(entry, dict) or entry.keys() != ENTRY):
-            raise ValueError(f"tensor {name!r} must have {', '.join(sorted(ENTRY))} and nothing else")
+            raise ValueError(f"tensor {shown(name)} must have {', '.join(sorted(ENTRY))} and nothing else")
     try:
         found = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"not a valid safetensors file: {error}") from None
+        raise ValueError(f"not a valid safetensors file: {' '.join(str(error).split())[:200]}") from None
     tensors = {}
     for name, entry in found:
         if entry["dtype"] not in STORAGE:
-            raise ValueError(f"tensor {name!r} must be {', '.join(STORAGE)}, got {entry['dtype']}")
+            raise ValueError(f"tensor {name!r} must be {', '.join(STORAGE)}, got {shown(entry['dtype'])}")
         if entry["dtype"] == "BOOL" and np.frombuffer(entry["data"], np.uint8).max(initial=0) > 1:
             raise ValueError(f"tensor {name!r} of BOOL must hold the bytes 0 and 1 only")
         tensors[name] = np.frombuffer(entry["data"], STORAGE[entry["dtype"]]).reshape(entry["shape"]).copy()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onebit.core.errors import Unsupported
+from onebit.core.errors import Unsupported, shown
 from onebit.core.registry import unknown
 from onebit.ir import dim as dims
 from onebit.ir import interpreter
@@ -17,6 +17,7 @@ from onebit.ir.types import NAMES, TensorType, is_bits, make_type
 
 MAX_NAME = 255  # bytes of UTF-8
 MAX_SYMBOLS = 64
+MAX_PORTS = 4096  # inputs, outputs, states: what a run checks and moves each time is never many
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,9 @@ class Graph:
             ValueError: one sentence on what is wrong: which node (index, kind, module path), which argument, what is
             allowed.
         """
+        for what in ("inputs", "outputs", "states"):
+            if len(getattr(self, what)) > MAX_PORTS:
+                raise ValueError(f"a graph has at most {MAX_PORTS} {what}, got {len(getattr(self, what))}")
         types: dict[str, TensorType] = {}
         for name, given in self.inputs.items():
             _check_name(name, types)
@@ -152,9 +156,9 @@ class Graph:
                 types[name] = make_type(*given)
                 for dim in types[name].shape:
                     if len(dims.parse(dim)[1]) > 1:
-                        raise ValueError(f"a dimension of an input must hold one symbol at most, got {dim}")
+                        raise ValueError(f"a dimension of an input must hold one symbol at most, got {shown(dim)}")
             except (TypeError, ValueError) as error:
-                raise ValueError(f"input {name!r}: {error}") from None
+                raise ValueError(f"input {shown(name)}: {error}") from None
         symbols = {symbol for given in types.values() for symbol in dims.symbols_of(given.shape)}
         if len(symbols) > MAX_SYMBOLS:
             raise ValueError(f"a graph has at most {MAX_SYMBOLS} symbols, got {len(symbols)}")
@@ -162,7 +166,7 @@ class Graph:
             _check_name(name, types)
             types[name] = self._tensor_type(name, array)
         for name in self.bits - self.tensors.keys():
-            raise ValueError(f"bits name {name!r}, which is no tensor of the graph")
+            raise ValueError(f"bits name {shown(name)}, which is no tensor of the graph")
         for index, node in enumerate(self.nodes):
             try:
                 output = self._infer(node, types, symbols)
@@ -171,11 +175,12 @@ class Graph:
                 _check_name(node.outputs[0], types)
             except ValueError as error:
                 path = f", from {node.path}" if node.path else ""
-                raise type(error)(f"node {index} ({node.kind}{path}): {error}") from None
+                kind = shown(node.kind)[1:-1]  # any text in a file
+                raise type(error)(f"node {index} ({kind}{path}): {error}") from None
             types[node.outputs[0]] = output
         for name in self.outputs:
             if name not in types:
-                raise ValueError(f"output {name!r} is defined nowhere")
+                raise ValueError(f"output {shown(name)} is defined nowhere")
         self._check_states(types)
         return types
 
@@ -194,20 +199,20 @@ class Graph:
         kind.check_arity(len(node.inputs))
         for name in node.inputs:
             if name not in types:
-                raise ValueError(f"input {name!r} is not defined before it")
+                raise ValueError(f"input {shown(name)} is not defined before it")
         output = kind.infer(kind.complete(node.attributes), *[types[name] for name in node.inputs])
         output = make_type(*output)
         free = dims.symbols_of(output.shape) - symbols
         if free:
-            raise ValueError(f"symbol {min(free)!r} occurs in the shape of no input of the graph")
+            raise ValueError(f"symbol {shown(min(free))} occurs in the shape of no input of the graph")
         return output
 
     def _check_states(self, types: Mapping[str, TensorType]) -> None:
         for name, value in self.states.items():
             if name not in self.tensors:
-                raise ValueError(f"state {name!r} has no initial tensor")
+                raise ValueError(f"state {shown(name)} has no initial tensor")
             if value not in types:
-                raise ValueError(f"state {name!r} is replaced by {value!r}, which is defined nowhere")
+                raise ValueError(f"state {shown(name)} is replaced by {shown(value)}, which is defined nowhere")
             if types[value] != types[name]:
                 raise ValueError(
                     f"state {name!r} is {types[name]} and is replaced by {value!r}, which is {types[value]}"
@@ -232,8 +237,8 @@ class Graph:
 
 def _check_name(name: object, taken: Mapping[str, object]) -> None:
     if not isinstance(name, str) or not 1 <= len(name.encode(errors="replace")) <= MAX_NAME:
-        raise ValueError(f"a name must be a text of 1 to {MAX_NAME} bytes, got {name!r}")
+        raise ValueError(f"a name must be a text of 1 to {MAX_NAME} bytes, got {shown(name)}")
     if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise ValueError(f"a name must be valid Unicode, got {name!r}")
+        raise ValueError(f"a name must be valid Unicode, got {shown(name)}")
     if name in taken:
-        raise ValueError(f"the name {name!r} is given twice")
+        raise ValueError(f"the name {shown(name)} is given twice")

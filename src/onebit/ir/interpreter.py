@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ from onebit.ir.types import NUMPY, TensorType, is_bits
 
 if TYPE_CHECKING:
     from onebit.ir.graph import Graph
+
+
+#: What a kind holds while it runs, for each byte of its inputs and its result, at most: a reduction of one column keeps
+#: 16 partial results for each element. Of a padded convolution the padded input counts.
+SCRATCH = 24
 
 
 def check_array(name: str, array: np.ndarray, expected: TensorType, symbols: dict[str, int]) -> None:
@@ -73,6 +79,25 @@ def evaluate(
             for name in last.get(index, ()):
                 del values[name]
     return values
+
+
+def memory(graph: Graph, symbols: Mapping[str, int]) -> int:
+    """Bytes that a run takes at most with these sizes of the symbols: values, copied outputs, the largest node."""
+    types = graph.types()
+
+    def nbytes(name: str, padding: Sequence[int] = (0, 0, 0, 0)) -> int:
+        shape = [dims.evaluate(dim, symbols) for dim in types[name].shape]
+        if any(padding):
+            shape[1] += padding[0] + padding[1]
+            shape[2] += padding[2] + padding[3]
+        return math.prod(shape) * NUMPY[types[name].dtype].itemsize
+
+    largest = 0
+    for node in graph.nodes:
+        padding = node.attributes.get("padding", (0, 0, 0, 0)) if node.kind == "conv" else (0, 0, 0, 0)
+        reads = nbytes(node.inputs[0], padding) + sum(map(nbytes, node.inputs[1:]))
+        largest = max(largest, SCRATCH * (reads + nbytes(node.output)))
+    return sum(map(nbytes, types)) + sum(map(nbytes, graph.outputs)) + largest
 
 
 def _last_readings(graph: Graph) -> dict[int, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from onebit.core.errors import shown
 from onebit.core.registry import Registry, unknown
 from onebit.ir import dim as dims
 from onebit.ir.types import NUMPY, TensorType, make_type
@@ -123,7 +124,7 @@ def integer(low: int = -INT32, high: int = INT32) -> Callable[[Any], int]:
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-            raise ValueError(f"must be an integer in {low}..{high}, got {value!r}")
+            raise ValueError(f"must be an integer in {low}..{high}, got {shown(value)}")
         return int(value)
 
     return check
@@ -138,17 +139,17 @@ def optional_integer(low: int, high: int = INT32) -> Callable[[Any], int | None]
 def real(value: Any) -> float:
     """A finite number, rounded to float32."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ValueError(f"must be a number, got {value!r}")
+        raise ValueError(f"must be a number, got {shown(value)}")
     magnitude: Any = abs(value)
     if not magnitude <= LARGEST:
-        raise ValueError(f"must be a finite float32 number, got {str(value)[:40]}")
+        raise ValueError(f"must be a finite float32 number, got {shown(value)}")
     return float(np.float32(value))
 
 
 def boolean(value: Any) -> bool:
     """True or false."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"must be true or false, got {value!r}")
+        raise ValueError(f"must be true or false, got {shown(value)}")
     return bool(value)
 
 
@@ -159,7 +160,7 @@ def choice(*allowed: Any) -> Callable[[Any], Any]:
         for item in allowed:
             if type(value) is type(item) and value == item:
                 return item
-        raise ValueError(f"must be one of {', '.join(map(str, allowed))}, got {value!r}")
+        raise ValueError(f"must be one of {', '.join(map(str, allowed))}, got {shown(value)}")
 
     return check
 
@@ -170,7 +171,7 @@ def integers(length: int | None, low: int, high: int = INT32) -> Callable[[Any],
 
     def check(value: Any) -> tuple[int, ...]:
         if not isinstance(value, (list, tuple)) or (length is not None and len(value) != length):
-            raise ValueError(f"must be {length if length is not None else 'a list of'} integers, got {value!r}")
+            raise ValueError(f"must be {length if length is not None else 'a list of'} integers, got {shown(value)}")
         return tuple(map(check_one, value))
 
     return check
@@ -179,7 +180,7 @@ def integers(length: int | None, low: int, high: int = INT32) -> Callable[[Any],
 def pairs(value: Any) -> tuple[tuple[int, int], ...]:
     """``[before, after]`` for each axis, integers of 0 or more."""
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"must be a list of [before, after], got {value!r}")
+        raise ValueError(f"must be a list of [before, after], got {shown(value)}")
     check = integers(2, 0)
     return tuple((a, b) for a, b in map(check, value))
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from onebit.core.errors import shown
 from onebit.ir import dim as dims
 from onebit.ir.dim import Dim
 
@@ -42,9 +43,9 @@ class TensorType(NamedTuple):
 def make_type(dtype: object, shape: object) -> TensorType:
     """A checked type with canonical dimensions; ``ValueError`` says what is wrong."""
     if not isinstance(dtype, str) or dtype not in NUMPY:
-        raise ValueError(f"dtype must be one of {', '.join(NUMPY)}, got {dtype!r}")
+        raise ValueError(f"dtype must be one of {', '.join(NUMPY)}, got {shown(dtype)}")
     if not isinstance(shape, (tuple, list)):
-        raise ValueError(f"a shape must be a list of dimensions, got {shape!r}")
+        raise ValueError(f"a shape must be a list of dimensions, got {shown(shape)}")
     if len(shape) > MAX_RANK:
         raise ValueError(f"a shape must have at most {MAX_RANK} dimensions, got {len(shape)}")
     return TensorType(dtype, tuple(map(dims.canonical, shape)))

@@ -103,15 +103,17 @@ class Interpreter:
         self.outputs = _ports((name, *types[name]) for name in self._graph.outputs)
         self.states = _ports((name, *types[name]) for name in self._graph.states)
         self.meta = dict(self._graph.meta)
-        self._gates = [Gate("value", port) for port in _ports((name, *given) for name, given in types.items())]
         self._state: dict[str, np.ndarray] | None = None
 
     def run(self, inputs: list[np.ndarray], out: list[np.ndarray] | None) -> list[np.ndarray]:
         if self._max_memory is not None:
             self._check_memory(inputs, self._max_memory)
-        results, self._state = self._graph.run(*inputs, state=self._state)
-        if out is None:
-            return [np.array(result, order="C") for result in results]
+        try:
+            results, self._state = self._graph.run(*inputs, state=self._state)
+            if out is None:
+                return [np.array(result, order="C") for result in results]
+        except MemoryError:
+            raise ValueError("a run with these input shapes needs more memory than the machine gives") from None
         for array, result in zip(out, results):
             np.copyto(array, result)
         return out
@@ -124,12 +126,16 @@ class Interpreter:
         self._state = {port.name: np.array(array) for port, array in zip(self.states, arrays)}
 
     def _check_memory(self, inputs: Sequence[np.ndarray], allowed: int) -> None:
+        from onebit.ir import interpreter
+
         sizes: dict[str, int] = {}
         for port, array in zip(self.inputs, inputs):
             Gate("input", port).receive(array, sizes)
-        needed = sum(gate.nbytes(sizes) for gate in self._gates)
+        needed = interpreter.memory(self._graph, sizes)
         if needed > allowed:
-            raise ValueError(f"this run needs {needed} bytes, max_memory is {allowed}")
+            raise ValueError(
+                f"a run with these input shapes needs up to {needed} bytes of memory, max_memory allows {allowed}"
+            )
 
 
 def _ports(described: Any) -> list[Port]:

@@ -6,6 +6,8 @@ accumulated in the order of k, one rounded multiplication and one rounded additi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from onebit.ir import dim as dims
@@ -111,13 +113,14 @@ def _run_conv(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray, wei
             first_column : first_column + (width - 1) * stride_w + 1 : stride_w,
         ]
 
-    taps = [(tap(row, column), weight[row, column]) for row in range(kernel_h) for column in range(kernel_w)]
+    # One at a time: a kernel of bits may have more taps than a list of views has room for.
+    taps = ((tap(row, column), weight[row, column]) for row in range(kernel_h) for column in range(kernel_w))
     if x.dtype == np.float32:
         return _float_sums(taps, (batch, height, width, groups, outputs // groups)).reshape(shape)
-    return _integer_sums(taps, kernel_h * kernel_w * channels).reshape(shape)
+    return _integer_sums(taps, kernel_h * kernel_w * channels * _largest(x) * _largest(weight)).reshape(shape)
 
 
-def _float_sums(taps: list[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
+def _float_sums(taps: Iterable[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
     """For each tap and channel: ``acc = acc + x * w``, both rounded; x (..., G, I), w (G, I, O) -> (..., G, O)."""
     acc, product = np.zeros(shape, np.float32), np.empty(shape, np.float32)
     for x, weight in taps:
@@ -128,9 +131,8 @@ def _float_sums(taps: list[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...
     return acc
 
 
-def _integer_sums(taps: list[tuple[np.ndarray, np.ndarray]], count: int) -> np.ndarray:
-    """The exact int32 sums; x (..., G, I), w (G, I, O) -> (M, G, O)."""
-    largest = count * max(_largest(x) for x, _ in taps) * max(_largest(weight) for _, weight in taps)
+def _integer_sums(taps: Iterable[tuple[np.ndarray, np.ndarray]], largest: int) -> np.ndarray:
+    """The exact int32 sums, none beyond ``largest``; x (..., G, I), w (G, I, O) -> (M, G, O)."""
     exact = np.float32 if largest < EXACT_FLOAT32 else np.float64
     acc: np.ndarray | None = None
     for x, weight in taps:
@@ -183,7 +185,7 @@ def _run_linear(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray, w
     taps = [(x.reshape(-1, 1, weight.shape[1]), weight.T[None])]
     if x.dtype == np.float32:
         return _float_sums(taps, (taps[0][0].shape[0], 1, len(weight))).reshape(shape)
-    return _integer_sums(taps, weight.shape[1]).reshape(shape)
+    return _integer_sums(taps, weight.shape[1] * _largest(x) * _largest(weight)).reshape(shape)
 
 
 def _linear_cost(attributes: Attributes, output: TensorType, x: TensorType, weight: TensorType) -> dict[str, dims.Dim]:

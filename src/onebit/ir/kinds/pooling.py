@@ -14,25 +14,39 @@ from onebit.ir.types import TensorType, maximum
 NO_DILATION = (1, 1)
 
 
-def _inside(kernel: int, stride: int, dilation: int, before: int, size: int, windows: int) -> list[slice]:
-    """For each tap along one axis: the windows whose tap lies in the map."""
+def _inside(kernel: int, stride: int, dilation: int, before: int, size: int, windows: int) -> list[tuple[int, slice]]:
+    """The taps along one axis that lie in the map in some window, and in which windows they do."""
     found = []
     for tap in range(kernel):
         offset = tap * dilation - before  # window w reads w * stride + offset
         first = max(0, -(offset // stride))  # smallest w with w * stride + offset >= 0
         last = min(windows, (size - 1 - offset) // stride + 1)
-        found.append(slice(first, max(first, last)))
+        if first < last:
+            found.append((tap, slice(first, last)))
     return found
 
 
 def _every_window_has_a_tap_inside(
     size: int, kernel: int, stride: int, dilation: int, before: int, windows: int
 ) -> bool:
-    first, last = -before, (windows - 1) * stride - before
-    if last >= size or first + dilation * (kernel - 1) < 0:
+    if windows and ((windows - 1) * stride - before >= size or dilation * (kernel - 1) < before):
         return False
-    # Windows that start before the map: their first tap at or after 0 lies at start mod dilation.
-    return dilation <= size or all(start % dilation < size for start in range(first, min(0, last + 1), stride))
+    # Windows that start before the map: their first tap at or after 0 lies at start mod dilation. The two sums differ
+    # by the number of those where that is outside.
+    early, start = min(windows, -(-before // stride)), -before % dilation
+    outside = max(0, dilation - size)
+    return _floor_sum(early, dilation, stride, start + outside) == _floor_sum(early, dilation, stride, start)
+
+
+def _floor_sum(n: int, m: int, a: int, b: int) -> int:
+    """The sum of ``(a * i + b) // m`` over ``0 <= i < n``, all at least 0, in the steps of Euclid's algorithm."""
+    total = 0
+    while n > 0:
+        total += n * (n - 1) // 2 * (a // m) + n * (b // m)
+        a, b = a % m, b % m
+        last = a * n + b
+        n, b, m, a = last // m, last % m, a, m
+    return total
 
 
 def _infer_pool(attributes: Attributes, x: TensorType) -> TensorType:
@@ -74,19 +88,18 @@ def _taps(
     (stride_h, stride_w), (dilation_h, dilation_w) = attributes["stride"], attributes.get("dilation", NO_DILATION)
     kernel_h, kernel_w = attributes["kernel"]
     all_columns = _inside(kernel_w, stride_w, dilation_w, left, x.shape[2], width)
-    for row, rows in enumerate(_inside(kernel_h, stride_h, dilation_h, top, x.shape[1], height)):
-        for column, columns in enumerate(all_columns):
-            if rows.start < rows.stop and columns.start < columns.stop:
-                first_row = rows.start * stride_h + row * dilation_h - top
-                first_column = columns.start * stride_w + column * dilation_w - left
-                yield (
-                    (rows, columns),
-                    x[
-                        :,
-                        first_row : first_row + (rows.stop - rows.start - 1) * stride_h + 1 : stride_h,
-                        first_column : first_column + (columns.stop - columns.start - 1) * stride_w + 1 : stride_w,
-                    ],
-                )
+    for row, rows in _inside(kernel_h, stride_h, dilation_h, top, x.shape[1], height):
+        for column, columns in all_columns:
+            first_row = rows.start * stride_h + row * dilation_h - top
+            first_column = columns.start * stride_w + column * dilation_w - left
+            yield (
+                (rows, columns),
+                x[
+                    :,
+                    first_row : first_row + (rows.stop - rows.start - 1) * stride_h + 1 : stride_h,
+                    first_column : first_column + (columns.stop - columns.start - 1) * stride_w + 1 : stride_w,
+                ],
+            )
 
 
 def _infer_max_pool(attributes: Attributes, x: TensorType) -> TensorType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from onebit.core.errors import shown
 from onebit.ir import dim as dims
 from onebit.ir.kind import (
     Attribute,
@@ -39,7 +40,7 @@ register(Kind("reshape", ("x",), {"shape": Attribute(shape_attribute)}, _infer_r
 def _infer_transpose(attributes: Attributes, x: TensorType) -> TensorType:
     perm = attributes["perm"]
     if sorted(perm) != list(range(len(x.shape))):
-        raise ValueError(f"perm must hold each of 0..{len(x.shape) - 1} once for {x}, got {list(perm)}")
+        raise ValueError(f"perm must hold each of 0..{len(x.shape) - 1} once for {x}, got {shown(list(perm))}")
     return TensorType(x.dtype, tuple(x.shape[axis] for axis in perm))
 
 

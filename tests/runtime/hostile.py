@@ -1,0 +1,157 @@
+"""Files made to hurt a reader: each is valid or nearly so, of a size that is asked for, and would be slow or large in a
+reader that is quadratic, recursive or trusting somewhere. ``FILES`` holds them by name, as ``make(count) -> bytes``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import packed
+
+BATCH = ["x", "float32", ["batch", 4]]
+
+
+def names(count: int, letter: str = "v") -> list[str]:
+    """As many names, as short as they can be."""
+    return [f"{letter}{number:x}" for number in range(count)]
+
+
+def text(graph: dict[str, Any]) -> str:
+    """The compact JSON of a graph."""
+    return json.dumps(graph, separators=(",", ":"))
+
+
+def chain(kind: str, count: int, attributes: dict[str, Any] | None = None) -> bytes:
+    """Nodes of one input, one after another."""
+    made = ["x", *names(count)]
+    more = [attributes] if attributes else []
+    nodes = [[kind, [a], [b], *more] for a, b in itertools.pairwise(made)]
+    return packed.container(text(packed.graph([BATCH], nodes, [made[-1]])), {})
+
+
+def fan(kind: str, count: int) -> bytes:
+    """Nodes that all read the input and are read by one concat at the end: all of them live at once."""
+    made = names(count)
+    nodes = [[kind, ["x"], [name]] for name in made]
+    return packed.container(text(packed.graph([BATCH], [*nodes, ["concat", made, ["y"], {"axis": 1}]], ["y"])), {})
+
+
+def layers(count: int) -> bytes:
+    """Binary products that read one weight."""
+    made = names(count)
+    nodes = [["sign", ["x"], ["b"]], *([["linear", ["b", "w"], [name]] for name in made])]
+    return packed.packed_file(packed.graph([BATCH], nodes, [made[-1]]), {}, {"w": np.ones((4, 4), np.int8)})
+
+
+def states(count: int) -> bytes:
+    """States, each with a tensor and a node of its own."""
+    held, made = names(count, "h"), names(count)
+    nodes = [["relu", [a], [b]] for a, b in zip(held, made)]
+    graph = packed.graph([BATCH], nodes, ["x"], states=[list(pair) for pair in zip(held, made)])
+    return packed.container(text(graph), {name: np.zeros(1, np.float32) for name in held})
+
+
+def tensors(count: int) -> bytes:
+    """Tensors without a byte."""
+    return packed.container(text(packed.graph([BATCH], [], ["x"])), {n: np.zeros(0, np.int8) for n in names(count)})
+
+
+def filled(piece: str, last: str) -> Callable[[int], bytes]:
+    """A graph whose `meta` is a list of ``count`` pieces of JSON."""
+
+    def make(count: int) -> bytes:
+        start = text(packed.graph([BATCH], [], ["x"]))[:-1]
+        return packed.container(f'{start},"meta":[{",".join([piece] * (count - 1) + [last])}]}}', {})
+
+    return make
+
+
+def keys(count: int, twice: str | None) -> bytes:
+    """An object of many keys, one of them twice."""
+    held = [*names(count), *([twice] if twice else [])]
+    return packed.container(
+        text(packed.graph([BATCH], [], ["x"]))[:-1] + "".join(f',"{key}":0' for key in held) + "}", {}
+    )
+
+
+def wide(count: int) -> bytes:
+    """Nodes whose results have as many axes and symbols as there may be."""
+    inputs = [[f"s{i}", "bool", [f"s{i}"]] for i in range(60)]
+    shape = ["*".join(f"s{(7 * axis + i) % 60}" for i in range(8)) for axis in range(8)]
+    nodes = [["broadcast_to", ["c"], [name], {"shape": shape}] for name in names(count)]
+    return packed.container(text(packed.graph([BATCH, *inputs], nodes, ["x"])), {"c": np.zeros(1, np.bool_)})
+
+
+FILES: dict[str, Callable[[int], bytes]] = {
+    "a long chain of one pointwise kind": lambda n: chain("relu", n),
+    "a long chain of a kind that runs alone": lambda n: chain("softmax", n),
+    "a long chain of reshapes": lambda n: chain("reshape", n, {"shape": ["batch", 4]}),
+    "many values that live at once": lambda n: fan("softmax", n),
+    "many signs at once": lambda n: fan("sign", n),
+    "many products": layers,
+    "many states": states,
+    "many tensors": tensors,
+    "many values of eight axes": wide,
+    "many outputs that are one": lambda n: packed.container(
+        text(packed.graph([BATCH], [["exp", ["x"], ["y"]]], ["y"] * n)), {}
+    ),
+    "many outputs": lambda n: packed.container(
+        text(packed.graph([BATCH], [["exp", ["x"], [v]] for v in names(n)], names(n))), {}
+    ),
+    "many inputs": lambda n: packed.container(
+        text(packed.graph([[v, "bool", []] for v in names(n)], [], [names(1)[0]])), {}
+    ),
+    "many inputs of one node": lambda n: packed.container(
+        text(packed.graph([BATCH], [["concat", ["x"] * n, ["y"], {"axis": 0}]], ["y"])), {}
+    ),
+    "many symbols": lambda n: packed.container(
+        text(packed.graph([[v, "bool", [v]] for v in names(n)], [], [names(1)[0]])), {}
+    ),
+    "many numbers": filled("0", "0"),
+    "many fractions": filled("1e1", "0"),
+    "many empty lists": filled("[]", "0"),
+    "many empty objects": filled("{}", "0"),
+    "many short objects": filled('{"":0}', "0"),
+    "many texts": filled('"ab"', "0"),
+    "many truth values": filled("true", "0"),
+    "many keys": lambda n: keys(n, None),
+    "many keys, the last one twice": lambda n: keys(n, f"v{n - 1:x}"),
+    "a long name": lambda n: packed.container(text(packed.graph([["n" * n, "float32", [1]]], [], ["x"])), {}),
+    "a long dimension": lambda n: packed.container(
+        text(packed.graph([["x", "float32", ["*".join("n" * (n // 2))]]], [], ["x"])), {}
+    ),
+    "a long number": lambda n: packed.container(text(packed.graph([BATCH], [], ["x"])).replace("4", "4" * n), {}),
+    "a long fraction": lambda n: packed.container(
+        text(packed.graph([BATCH], [], ["x"])).replace("4", "0." + "4" * n), {}
+    ),
+    "open brackets": lambda n: packed.container("[" * n, {}),
+    "brackets in brackets": lambda n: packed.container("[" * n + "]" * n, {}),
+    "escaped quotes without an end": lambda n: packed.container('"' + '\\"' * n, {}),
+    "quotes": lambda n: packed.container('"' * n, {}),
+    "backslashes": lambda n: packed.container('"' + "\\" * n, {}),
+    "escapes": lambda n: packed.container('{"\\u0041' + "\\u00e9" * n, {}),
+    "attributes that are long": lambda n: packed.one_node(
+        "transpose", {"x": ("float32", [4])}, attributes={"perm": [0] * n}
+    ),
+    "attributes that are nested": lambda n: packed.one_node(
+        "pad", {"x": ("float32", [4])}, attributes={"pads": [[0, 0]] * n, "value": 0}
+    ),
+    "a long text for a number": lambda n: packed.one_node(
+        "clip", {"x": ("float32", [4])}, attributes={"low": "z" * n, "high": 0}
+    ),
+    "spaces": lambda n: packed.raw_file(b"{" + b" " * n, b""),
+    "names that begin alike": lambda n: packed.container(
+        text(packed.graph([BATCH], [["relu", ["x"], ["n" * 240 + v]] for v in names(n)], ["x"])), {}
+    ),
+    "bits one in a row": lambda n: packed.packed_file(
+        packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"]), {}, {"w": np.ones((n, 1), np.int8)}
+    ),
+    "bits without a column": lambda n: packed.packed_file(
+        {**packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"]), "bits": {"w": [2**48, 0]}},
+        {"w": np.zeros(0, np.uint64)},
+    ),
+}
