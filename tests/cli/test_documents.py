@@ -25,8 +25,18 @@ def test_the_program_of_the_page_runs(document, tmp_path, monkeypatch, capsys):
     assert names["accuracy"] > 0.5, "ten classes: a network that learned anything is far above 0.1"
 
 
+def test_the_program_about_saving_runs_and_names_what_does_not_fit(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    code = program("docs/save.md")
+    exec(compile(code, "docs/save.md", "exec"), {})
+    (said,) = re.findall(r"print\(error\)\s+# (.*)", code)
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/index.md", "docs/tutorial.md", "docs/commands.md", "CONTRIBUTING.md"]
+    "document",
+    ["README.md", "docs/index.md", "docs/tutorial.md", "docs/save.md", "docs/commands.md", "CONTRIBUTING.md"],
 )
 def test_every_file_that_a_page_links_to_is_there(document):
     folder = (ROOT / document).parent
