@@ -17,9 +17,11 @@ NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 # Work on small tensors is slower on many threads, and tests compare bits: one thread unless the caller says otherwise.
 TEST_THREADS ?= 1
 COUNT ?= 20000
+KILLS ?= 20
+PREFIX ?= build/c/prefix
 ARGS ?=
 
-.PHONY: help demo test lint bench docs fuzz sanitize setup native clean
+.PHONY: help demo test lint bench docs fuzz kill sanitize emulate c setup native clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,15 +48,34 @@ fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, random graphs 
 	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.mutate --count $(COUNT)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(COUNT)
 
-sanitize: setup $(VENV)/.extra-test ## engine and loader under the address and undefined-behaviour sanitizers (COUNT files)
-	@mkdir -p build
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	  -DONEBIT_PYTHON=OFF -DONEBIT_SANITIZE=ON > build/sanitize.log 2>&1 || { cat build/sanitize.log >&2; exit 1; }
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/sanitize --target onebit_driver fuzz_load
-	@$(PY) -m tests.engine.files build/sanitize/files --count 300
-	@build/sanitize/onebit_driver build/sanitize/files/*.onebit
-	@$(PY) -m tests.runtime.mutate --emit --count $(COUNT) | build/sanitize/fuzz_load - > build/sanitize/verdicts.txt
-	@echo "Loader: $$(wc -l < build/sanitize/verdicts.txt) mutated files read under the sanitizers, no finding"
+kill: setup $(VENV)/.extra-test ## training, sweeps, packing, export killed KILLS times each in random moments, and started again
+	@OMP_NUM_THREADS=1 ONEBIT_KILLS=$(KILLS) $(PY) -m pytest tests/kill/test_kill.py
+
+# A finding ends the program that made it, and so make; what is not freed is a finding. Loading uses one thread.
+sanitize: setup $(VENV)/.extra-test ## engine, loader, C interface under the address, undefined-behaviour and thread sanitizers
+	@$(PY) -m tests.engine.files build/sanitize/files --count 200
+	@set -e; export ASAN_OPTIONS=detect_leaks=1; for kind in address,undefined thread; do \
+	  folder=build/sanitize/$${kind%,*}; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $$folder -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DONEBIT_PYTHON=OFF \
+	    -DONEBIT_SANITIZE=$$kind > $$folder.log 2>&1 || { cat $$folder.log >&2; exit 1; }; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build $$folder --target onebit_driver fuzz_load c_interface; \
+	  echo "Under -fsanitize=$$kind:"; \
+	  $$folder/onebit_driver build/sanitize/files/*.onebit; \
+	  $$folder/c_interface build/sanitize/files/*.onebit; \
+	done
+	@$(PY) -m tests.runtime.mutate --emit --count $(COUNT) | build/sanitize/address/fuzz_load - > build/sanitize/verdicts.txt
+	@echo "Loader: $$(wc -l < build/sanitize/verdicts.txt) mutated files read under -fsanitize=address,undefined, no finding"
+
+emulate: setup $(VENV)/.extra-test ## the engine on old x86 processors and, where a compiler for it is there, aarch64, under QEMU
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PY) -m tests.engine.emulate $(ARGS)
+
+c: ## the C library, its header and its example, without Python; installed under PREFIX=build/c/prefix
+	@mkdir -p build; PATH="$$PATH:$(CURDIR)/$(BIN)"; \
+	command -v cmake >/dev/null || { echo "make: CMake is needed; on Debian and Ubuntu install cmake" >&2; exit 1; }; \
+	cmake -S . -B build/c -DONEBIT_TESTS=OFF > build/c.log 2>&1 || { cat build/c.log >&2; exit 1; }; \
+	cmake --build build/c --parallel $$(getconf _NPROCESSORS_ONLN) && cmake --install build/c --component c --prefix "$(PREFIX)" && \
+	$(CC) -std=c99 -O2 -Inative/include native/examples/classify.c -o build/c/classify -Lbuild/c -lonebit -lm \
+	  -Wl,-rpath,"$(CURDIR)/build/c" && echo "Example: build/c/classify NETWORK.onebit PICTURE.pgm"
 
 setup: native ## virtual environment, pinned packages, native build
 
