@@ -65,7 +65,7 @@ def fit(
         notes: further entries of ``recipe.yaml``.
 
     Raises:
-        Diverged: the loss is not finite.
+        Diverged: the loss, a gradient, a parameter or a running statistic is not finite. The last checkpoint is kept.
         FileExistsError: ``folder`` has a run and ``resume`` was not asked for.
         InUse: another process trains in ``folder``.
         OSError: something could not be written; the error names it, and the last checkpoint is whole.
