@@ -25,7 +25,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def folder(tmp_path_factory):
     """A network of bits trained on digits for two epochs, with a float stem: where rounding could turn a bit."""
     path = tmp_path_factory.mktemp("runs") / "digits"
-    sizes = ["--size", "width=16", "depth=3", "stem_stride=1"]
+    sizes = ["--size", "width=16", "depth=2", "stem_stride=1"]
     flags = ["--data", "digits", "--scheme", "biper", "--epochs", "2", "--lr", "0.01", "--threads", "1"]
     assert main(["train", "--model", "convnet", *flags, *sizes, "--output", str(path), "--json"]) == 0
     return path
@@ -73,7 +73,7 @@ def test_at_most_a_thousandth_of_the_test_images_of_mnist_has_a_changed_bit(load
     from onebit.nn import models
 
     mnist = load_dataset("mnist")
-    model = models.build("convnet", scheme="biper", width=8, depth=2, stem="float")
+    model = models.build("convnet", scheme="biper", width=8, depth=1, stem="float")
     images = normalize(mnist.test.images[:1000], mnist.mean, mnist.std)
     with torch.no_grad():  # statistics of batch norms as after a training, without one
         for start in range(0, 1000, 100):

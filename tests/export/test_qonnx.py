@@ -77,7 +77,7 @@ def error_bound(one: Graph, inputs: list[np.ndarray]) -> np.ndarray:
     return 2 * terms * EPS * magnitudes.astype(np.float64)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(24))
 def test_each_node_of_random_graphs_that_concerns_bits_or_codes_gives_the_same(seed):
     rng = np.random.default_rng([7, seed])
     graph, _ = random_graph(rng, 12, batch_norm=False)
@@ -193,7 +193,7 @@ CONVNET = {"width": 8, "depth": 2, "stem": "int8", "head": "int8"}
 
 @pytest.mark.parametrize("scheme", schemes.registry)
 def test_a_network_of_every_scheme_keeps_its_bits_and_predictions(scheme):
-    graph = trained("convnet", scheme, **CONVNET)
+    graph = trained("convnet", scheme, **CONVNET | {"depth": 1})
     found = compare(graph, "qonnx", random_inputs(graph, 12, np.random.default_rng(1)))
     assert found.samples == 12
     assert (found.samples_with_changed_bit, found.predictions_differ) == (0, 0)
