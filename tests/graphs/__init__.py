@@ -38,10 +38,18 @@ def graphs(draw: st.DrawFn, max_steps: int = 20, batch_norm: bool = True) -> tup
 
 
 def random_graph(
-    rng: np.random.Generator, steps: int | None = None, *, batch_norm: bool = True
+    rng: np.random.Generator, steps: int | None = None, *, batch_norm: bool = True, wild: bool = False
 ) -> tuple[Graph, list[np.ndarray]]:
-    """A valid graph of about ``steps`` nodes and inputs for it; without ``batch_norm`` it can be packed."""
-    program = Program(rng, batch_norm)
+    """A valid graph of about ``steps`` nodes and inputs for it.
+
+    Args:
+        rng: where all of it comes from.
+        steps: how many; None for 2 to 20.
+        batch_norm: with batch norms and weights that are computed from constants, which the passes fold; without, it
+            can be packed as it is.
+        wild: with runs that fail (a reduction over nothing) and weights that no file can hold.
+    """
+    program = Program(rng, batch_norm, wild)
     for _ in range(program.choose.randint(2, 20) if steps is None else steps):
         program.step()
     return program.finish(), random_inputs(rng, program.graph)

@@ -32,7 +32,7 @@ def random_case(seed: int) -> Case:
     """The random case with this number: two runs, their symbols of different sizes; two in three graphs as capture
     leaves them (batch norms, computed weights), the others as they can be packed."""
     rng = np.random.default_rng([20, seed])
-    graph, inputs = random_graph(rng, batch_norm=seed % 3 != 0)
+    graph, inputs = random_graph(rng, batch_norm=seed % 3 != 0, wild=True)
     return Case(graph, [inputs, random_inputs(rng, graph)])
 
 

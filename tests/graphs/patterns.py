@@ -8,10 +8,12 @@ from tests.graphs.products import WEIGHTS, add_convolution, add_linear
 from tests.graphs.program import Impossible, Program, has_channels, is_float, is_image, is_sized, step
 from tests.graphs.windows import add_batch_norm, add_pool
 
+from onebit.ir import TensorType
 from onebit.ir import dim as dims
 
 ONE_OPERAND = ("relu", "neg", "abs", "tanh", "sigmoid", "exp", "sqrt", "erf")
 NONDECREASING = ("affine", "prelu", "mul", "div", "add", "sub", "relu", "clip")
+TURNING = ("neg", "affine", "mul", "div", "sub", "prelu", "abs")
 ANY = (*NONDECREASING, "max", "min", "neg", "abs", "tanh", "sqrt", "exp")
 SCALES = ("affine", "mul", "div", "add", "sub", "neg", "batch_norm")
 
@@ -24,7 +26,7 @@ def channel_constant(program: Program, x: str, positive: bool = False, vector: b
         shape = (*[1] * choose.randint(0, len(program.types[x].shape) - 1), *shape)
         if shape[-1] == 1 and program.chance(0.3):
             shape = ()
-    array = program.array("float32", shape, choose.choice([0.05, 1.0, 1.0, 20.0]))
+    array = program.array("float32", shape, choose.choice([0.05, 0.3, 1.0, 1.0, 20.0]))
     return program.keep(np.asarray(np.abs(array) + np.float32(0.01) if positive else array, np.float32), "float32")
 
 
@@ -85,13 +87,22 @@ def sign_of_a_function_of_sums(program: Program) -> object:
     return y and program.add("sign", y)
 
 
-@step(2)
+@step(5)
 def sign_after_a_pool(program: Program) -> object:
     """What becomes a pool of bits, and functions that turn the order around, which must not."""
-    x = program.need(is_image("float32"))
-    y = add_link(program, x, program.choose.choice(ANY)) if program.chance(0.3) else x
+
+    def large(given: TensorType) -> bool:
+        return is_image("bit", "float32")(given) and int(given.shape[1]) * int(given.shape[2]) >= 4
+
+    x = program.need(large)
+    y: str | None = x
+    if program.types[x].dtype == "bit":
+        y = add_convolution(program, x, "bit", same=program.chance(0.6))  # no NaN comes of it
+        y = y and add_link(program, y, "affine")
     y = y and add_pool(program, "max_pool", y)
-    y = y and (add_links(program, y, ANY, 2) if program.chance(0.2) else add_links(program, y, NONDECREASING, 3, True))
+    y = y and add_links(program, y, NONDECREASING, 2, True)
+    if y and program.chance(0.4):
+        y = add_link(program, y, "neg") if program.chance(0.5) else add_links(program, y, TURNING, 2)
     return y and program.add("sign", y)
 
 
@@ -237,7 +248,7 @@ def constant_first(program: Program) -> object:
 @step(1)
 def weight_that_is_no_constant(program: Program) -> object:
     """A valid graph that a packed file cannot hold: the passes must leave such a weight alone."""
-    if not program.batch_norm:
+    if not (program.wild and program.batch_norm):
         raise Impossible
     weight = program.need(
         lambda given: (

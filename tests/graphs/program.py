@@ -76,7 +76,7 @@ def random_bits(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 class Program:
     """A graph that grows by random steps; it knows the type of every value, and the range of every wide integer."""
 
-    def __init__(self, rng: np.random.Generator, batch_norm: bool = True) -> None:
+    def __init__(self, rng: np.random.Generator, batch_norm: bool = True, wild: bool = False) -> None:
         self.rng = rng
         self.choose = random.Random(int(rng.integers(0, 2**63)))
         self.last_words = random.Random(int(rng.integers(0, 2**63)))  # what finish() draws does not depend on the steps
@@ -84,7 +84,7 @@ class Program:
         self.types: dict[str, TensorType] = {}
         self.values: list[str] = []  # no constants
         self.ranges: dict[str, tuple[int, int]] = {}
-        self.batch_norm = batch_norm
+        self.batch_norm, self.wild = batch_norm, wild
         self.batch: int | str = self.choose.choice(["batch", "batch", "batch", "2*batch", 1, 2])
         # A second symbol: sequences of any length, images of any height.
         self.length: str | None = self.choose.choice(["length", "2*length", "4*length"]) if self.chance(0.25) else None
@@ -237,13 +237,18 @@ class Impossible(Exception):
 
 
 STEPS: list[Callable[[Program], object]] = []
+_registered: dict[str, list[Callable[[Program], object]]] = {}
 
 
 def step(weight: int = 1) -> Callable[[Callable[[Program], object]], Callable[[Program], object]]:
-    """Makes a function a step that is drawn ``weight`` times as often as one of weight 1."""
+    """Makes a function a step that is drawn ``weight`` times as often as one of weight 1.
+
+    One of the same name takes its place: a test run that imports a file twice draws the same graphs.
+    """
 
     def keep(function: Callable[[Program], object]) -> Callable[[Program], object]:
-        STEPS.extend([function] * weight)
+        _registered[function.__name__] = [function] * weight
+        STEPS[:] = [step for steps in _registered.values() for step in steps]
         return function
 
     return keep

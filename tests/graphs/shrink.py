@@ -7,6 +7,7 @@ plainer numbers. Nothing here uses the passes, which may be what fails.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from onebit.ir import dim as dims
 MOST_TRIALS = 5000
 
 
-def shrink(case: Case, fails: Callable[[Case], bool], *, trials: int = MOST_TRIALS, seconds: float = 60.0) -> Case:
+def shrink(case: Case, fails: Callable[[Case], bool], *, trials: int = MOST_TRIALS, seconds: float = math.inf) -> Case:
     """The smallest case found that ``fails``, which ``case`` does; it takes ``trials`` or ``seconds`` at most."""
     end = time.monotonic() + seconds
     left = trials
