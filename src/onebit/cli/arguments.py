@@ -17,4 +17,5 @@ Output = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="", alias
 OutputWithDefault = Annotated[Path, arg(metavar="PATH", aliases=["-o"])]
 Model = Positional[Annotated[str, arg(metavar="MODEL")]]
 File = Positional[Annotated[Path, arg(metavar="FILE")]]
+OptionalFile = Positional[Annotated[Path | None, arg(metavar="[FILE]", help_behavior_hint="")]]
 Files = Positional[Annotated[tuple[Path, ...], arg(metavar="[IMAGE ...]", help_behavior_hint="")]]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from onebit import examples
 from onebit.cli import picture
-from onebit.cli.arguments import File, Files, Name
+from onebit.cli.arguments import Files, Name, OptionalFile
 from onebit.cli.output import in_seconds, note, packed_file, print_json, progress
 from onebit.core.errors import check_range, require
 
@@ -16,11 +19,12 @@ BATCH = 100
 
 
 def run(
-    file: File,
+    file: OptionalFile = None,
     images: Files = (),
     /,
     *,
     data: Name = "",
+    example: bool = False,
     limit: int = 0,
     invert: bool = False,
     threads: int = 1,
@@ -36,10 +40,14 @@ def run(
 
     Example: onebit run network.onebit --data mnist
 
+    Example: onebit run --example
+
     Args:
         file: the packed file.
         images: pictures in any common format.
         data: a data set; see `onebit list data`.
+        example: run the trained networks that come with the package on the pictures that do; pictures that are given
+            go to the one for MNIST.
         limit: use so many examples of the test part only; 0 for all.
         invert: swap light and dark in the pictures.
         threads: of the engine.
@@ -48,18 +56,31 @@ def run(
     """
     from onebit import runtime
 
-    if bool(images) == bool(data):
-        raise ValueError("give either pictures or --data NAME, got " + ("both" if data else "neither"))
     check_range("--limit", limit, 0)
     check_range("--threads", threads, 1, 1024)
-    model = runtime.load(packed_file(file), threads=threads, isa=isa or None)
+
+    def load(path: Path) -> runtime.Model:
+        return runtime.load(packed_file(path), threads=threads, isa=isa or None)
+
+    if example:
+        if data:
+            raise ValueError("give either --example or --data, got both")
+        given = (file, *images) if file is not None else ()
+        names = ("mnist",) if given else examples.NAMES
+        found = [_pictures(load(examples.network(name)), given or examples.pictures(name), invert) for name in names]
+        _print([row for rows in found for row in rows], json)
+        return
+    if file is None:
+        raise ValueError("FILE is required and not given; --example runs the networks that come with the package")
+    if bool(images) == bool(data):
+        raise ValueError("give either pictures or --data NAME, got " + ("both" if data else "neither"))
     if data:
-        _accuracy(model, file, data, limit, json)
+        _accuracy(load(file), file, data, limit, json)
     else:
-        _pictures(model, images, invert, json)
+        _print(_pictures(load(file), images, invert), json)
 
 
-def _pictures(model, paths: tuple[Path, ...], invert: bool, json: bool) -> None:
+def _pictures(model, paths: Sequence[Path], invert: bool) -> list[dict[str, Any]]:
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
         raise ValueError(f"the network takes inputs of shape ({', '.join(map(str, shape))}), which are no pictures")
@@ -82,6 +103,10 @@ def _pictures(model, paths: tuple[Path, ...], invert: bool, json: bool) -> None:
                 "probabilities": dict(zip(names, probabilities)),
             }
         )
+    return rows
+
+
+def _print(rows: list[dict[str, Any]], json: bool) -> None:
     if json:
         print_json(rows)
         return
