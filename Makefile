@@ -17,6 +17,7 @@ NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 # Work on small tensors is slower on many threads, and tests compare bits: one thread unless the caller says otherwise.
 TEST_THREADS ?= 1
 COUNT ?= 20000
+GRAPHS ?= $(if $(filter file,$(origin COUNT)),100000,$(COUNT))
 KILLS ?= 20
 PREFIX ?= build/c/prefix
 ARGS ?=
@@ -44,9 +45,9 @@ docs: setup $(VENV)/.extra-docs ## build the documentation into site/
 	@$(BIN)/onebit plot operators --output docs/operators.svg
 	@$(BIN)/mkdocs build --strict --quiet && echo "Documentation: site/index.html"
 
-fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, random graphs through engine and interpreter (COUNT=20000)
+fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, 100,000 random graphs through passes and engine (COUNT=, GRAPHS=)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.mutate --count $(COUNT)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(COUNT)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(GRAPHS)
 
 kill: setup $(VENV)/.extra-test ## training, sweeps, packing, export killed KILLS times each in random moments, and started again
 	@OMP_NUM_THREADS=1 ONEBIT_KILLS=$(KILLS) $(PY) -m pytest tests/kill/test_kill.py
