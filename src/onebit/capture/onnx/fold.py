@@ -36,7 +36,7 @@ def run(call: Call) -> np.ndarray | None:
         result = folds[call.op](call, arrays)
     if result is None:
         return None
-    result = np.asarray(result)
+    result = np.asarray(result, object if isinstance(result, str) else None)
     if result.size > LARGEST:
         return None
     if result.dtype == object and all(isinstance(size, int) for size in result.reshape(-1)):
