@@ -48,14 +48,13 @@ def compare_with_engine(
     count = len(graph.outputs)
     bits = [name for name in graph.outputs if graph.types()[name].dtype == "bit"]
     types = graph.types()
-    initial = [graph.tensors[name] for name in graph.states]
     total: Comparison | None = None
     for batch in batches:
         engine.reset()
         given = engine.run(*batch)
         wanted = given if isinstance(given, tuple) else (given,)
-        found = written([*batch, *initial])[:count]
-        inner = probe([*batch, *initial]) if probe is not None else found
+        found = written(batch)[:count]
+        inner = probe(batch) if probe is not None else found
         names = [*graph.outputs, *decisions(graph)]
         pairs = [
             (_samples_first(graph, types[name], a), _samples_first(graph, types[name], as_bits(b)))
@@ -63,7 +62,7 @@ def compare_with_engine(
             if types[name].dtype == "bit"
         ]
         outputs = [as_bits(b) if name in bits else b for name, b in zip(graph.outputs, found)]
-        part = Comparison.of(wanted[:count], outputs, pairs, samples=len(batch[0]))
+        part = Comparison.of(wanted[:count], outputs, pairs, samples=len(batch[0]) if batch[0].ndim else 1)
         total = part if total is None else total + part
     if total is None:
         raise ValueError("batches must hold at least one batch")
@@ -75,10 +74,32 @@ def as_bits(array: np.ndarray) -> np.ndarray:
     return np.where(array > 0, np.int8(1), np.int8(-1))
 
 
-def in_batches(inputs: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """``inputs`` in batches of ``size`` along axis 0; the last is what is left."""
-    for start in range(0, len(inputs[0]), size):
-        yield [array[start : start + size] for array in inputs]
+def in_batches(graph: ir.Graph, inputs: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    """Inputs in batches of at most ``size`` samples along axis 0.
+
+    Where the graph takes one number of samples only, so does every batch, and what is left over is left out. An input
+    without the symbol of the batch goes into all of them.
+    """
+    symbol = batch_symbol(graph)
+    firsts = [given.shape[0] if given.shape else 1 for given in graph.inputs.values()]
+    if symbol is None:
+        units, step = [dims.parse(first)[0] for first in firsts], 1
+    else:
+        units = [dims.parse(first)[0] if symbol in dims.symbols_of([first]) else 0 for first in firsts]
+        step = max(1, size // units[0])
+    count = len(inputs[0]) // units[0] if inputs[0].ndim and units[0] else 1
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        yield [a[start * n : stop * n] if n and a.ndim else a for a, n in zip(inputs, units, strict=True)]
+
+
+def sizes_of(graph: ir.Graph, inputs: Sequence[np.ndarray]) -> dict[str, int]:
+    """What the symbols of a graph are for these inputs."""
+    sizes: dict[str, int] = {}
+    for array, given in zip(inputs, graph.inputs.values(), strict=True):
+        for dim, size in zip(given.shape, array.shape, strict=True):
+            dims.bind(dim, size, sizes)
+    return sizes
 
 
 def batch_symbol(graph: ir.Graph) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from onebit.core.errors import require
 
-#: Runs a file: one array for each of its inputs, one for each of its outputs.
+#: Runs a file: one array for each input without a default, one for each output. States start as the file says.
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
 
@@ -43,7 +43,8 @@ def qonnx_executor(model: Any) -> Run:
     from qonnx.core.onnx_exec import execute_onnx
 
     wrapped = ModelWrapper(model, make_deepcopy=True)
-    names = [port.name for port in model.graph.input]
+    defaults = {tensor.name for tensor in model.graph.initializer}
+    names = [port.name for port in model.graph.input if port.name not in defaults]
 
     def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         with _ir_version(model.ir_version), warnings.catch_warnings():

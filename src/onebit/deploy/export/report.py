@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from onebit.core.errors import require
 from onebit.core.registry import unknown
 from onebit.core.tables import plain_table
 from onebit.deploy.comparison import Comparison
-from onebit.deploy.export.comparison import batch_symbol, compare_with_engine, decisions, in_batches, with_bits
+from onebit.deploy.export.comparison import compare_with_engine, decisions, in_batches, sizes_of, with_bits
 from onebit.deploy.export.executors import Run, onnx_runtime, qonnx_executor
 from onebit.deploy.export.file import to_onnx
 from onebit.deploy.export.qonnx import to_qonnx
@@ -32,26 +32,26 @@ class Format(NamedTuple):
 
     Args:
         write: ``write(graph, path)``.
-        write_for: ``write_for(graph, path, batch)``: the same for exactly so many samples, where the program that
+        write_for: ``write_for(graph, path, sizes)``: the same for these sizes of its symbols, where the program that
             runs the file needs that.
         run: what runs a file.
         runs: the name of that program.
     """
 
     write: Callable[[Graph, Path], Any]
-    write_for: Callable[[Graph, Path, int], Any]
+    write_for: Callable[[Graph, Path, dict[str, int]], Any]
     run: Callable[[Any], Run]
     runs: str
 
 
-def _qonnx_for(graph: Graph, path: Path, batch: int) -> Path:
-    symbol = batch_symbol(graph)
-    return to_qonnx(graph, path, sizes={} if symbol is None else {symbol: batch})
-
-
 FORMATS: dict[str, Format] = {
-    "onnx": Format(to_onnx, lambda graph, path, batch: to_onnx(graph, path), onnx_runtime, "ONNX Runtime"),
-    "qonnx": Format(to_qonnx, _qonnx_for, qonnx_executor, "the executor of qonnx"),
+    "onnx": Format(to_onnx, lambda graph, path, sizes: to_onnx(graph, path), onnx_runtime, "ONNX Runtime"),
+    "qonnx": Format(
+        to_qonnx,
+        lambda graph, path, sizes: to_qonnx(graph, path, sizes=sizes),
+        qonnx_executor,
+        "the executor of qonnx",
+    ),
 }
 
 
@@ -133,7 +133,7 @@ def export(
     onnx.checker.check_model(str(path), full_check=True)
     written = onnx.load(path)
     opset = next(imported.version for imported in written.opset_import if not imported.domain)
-    comparison = compare(graph, to, inputs, advance) if inputs is not None and len(inputs[0]) else None
+    comparison = compare(graph, to, inputs, advance) if inputs is not None else None
     return ExportReport(
         str(path), to, path.stat().st_size, len(written.graph.node), opset, comparison, FORMATS[to].runs
     )
@@ -143,48 +143,38 @@ def compare(
     graph: Graph, to: str, inputs: Sequence[np.ndarray], advance: Callable[[int], object] = lambda count: None
 ) -> Comparison:
     """The export of a graph and the engine on the same inputs; arguments as for :func:`export`."""
-    size = _batch(graph)
     total: Comparison | None = None
-    runs: dict[int, tuple[Run, Run | None]] = {}
-    for batch in _whole_batches(graph, inputs, size):
-        count = len(batch[0])
-        if count not in runs:
-            runs[count] = _runs(graph, to, count)
-        part = compare_with_engine(graph, *runs[count], [batch])
+    runs: dict[tuple[int, ...], tuple[Run, Run | None]] = {}
+    for batch in in_batches(graph, inputs, _batch(graph)):
+        sizes = sizes_of(graph, batch)
+        if (key := tuple(sizes.values())) not in runs:
+            runs[key] = _runs(graph, to, sizes)
+        part = compare_with_engine(graph, *runs[key], [batch])
         total = part if total is None else total + part
-        advance(count)
+        advance(part.samples)
     if total is None:
-        raise ValueError(f"inputs must hold at least the {size} samples that the graph takes, got {len(inputs[0])}")
+        first = next(iter(graph.inputs.values()))
+        raise ValueError(f"inputs must hold at least one batch for {first}, got {inputs[0].shape}")
     return total
 
 
-def _runs(graph: Graph, to: str, batch: int) -> tuple[Run, Run | None]:
+def _runs(graph: Graph, to: str, sizes: dict[str, int]) -> tuple[Run, Run | None]:
     """What runs the export of a graph, and that with its bits as further outputs."""
     onnx = require("onnx", "train", "exporting ONNX")
     made: list[Run] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in [graph, with_bits(graph)] if decisions(graph) else [graph]:
             path = Path(folder) / f"{len(made)}.onnx"
-            FORMATS[to].write_for(one, path, batch)
+            FORMATS[to].write_for(one, path, sizes)
             made.append(FORMATS[to].run(onnx.load(path)))
     return made[0], made[1] if len(made) > 1 else None
 
 
 def _batch(graph: Graph) -> int:
-    """Samples of one batch: what the graph takes, or 100, fewer where their bits would fill the memory."""
-    first = next(iter(graph.inputs.values())).shape
-    if batch_symbol(graph) is None:
-        return dims.parse(first[0])[0] if first else 1
+    """Samples of one batch of the comparison: 100, fewer where their bits would fill the memory."""
     symbols = {symbol for given in graph.inputs.values() for symbol in dims.symbols_of(given.shape)}
     types, once = graph.types(), dict.fromkeys(symbols, 1)
     bits = sum(
         int(np.prod([dims.evaluate(dim, once) for dim in types[name].shape], dtype=float)) for name in decisions(graph)
     )
     return max(1, min(BATCH, MOST_BITS // max(bits, 1)))
-
-
-def _whole_batches(graph: Graph, inputs: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Batches that the graph takes: all of them, without the rest where it takes one number of samples only."""
-    for batch in in_batches(inputs, size):
-        if batch_symbol(graph) is not None or len(batch[0]) == size:
-            yield batch
