@@ -48,7 +48,7 @@ def trained_errors(freq: float, data: str, examples: int, epochs: int, seed: int
     """Errors of the weights of a trained network, beside what the closed form says for their mean magnitude."""
     model, _ = small.train(
         lambda d: small.network(lambda: PeriodicWeight(freq, scale="none"), _signs, d.input_shape[0], d.num_classes),
-        small.load(data, examples, 1000),
+        small.load(data, examples, examples),
         seed,
         epochs=epochs,
         learning_rate=0.05,
@@ -91,7 +91,7 @@ class Frequency(Statement):
         count = 10_000 if smoke else 1_000_000
         samples = [{"what": "samples", "u": u, "count": count, "seed": 0} for u in (0.05, 0.25, 1.0, 5.0)]
         of = (
-            {"data": "digits", "examples": 200, "epochs": 1}
+            {"data": "digits", "examples": 100, "epochs": 1}
             if smoke
             else {"data": "mnist", "examples": 10_000, "epochs": 2}
         )
@@ -153,12 +153,13 @@ RATES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # of the tuned baseline
 
 def accuracy(method: str, rate: float, data: str, examples: int | None, epochs: int, seed: int) -> dict[str, Any]:
     """Accuracies of one training, and which signs its latent weights have; accuracy 0 for one that diverged."""
-    halves = (Stage(epochs // 2), Stage(epochs - epochs // 2))
-    recipe: dict[str, Any] = {"stages": halves} if method == "biper-two-stages" else {"epochs": epochs}
+    recipe: dict[str, Any] = {"epochs": epochs}
+    if method == "biper-two-stages":
+        recipe = {"stages": (Stage(epochs // 2), Stage(epochs - epochs // 2))}
     try:
         model, history = small.train(
             lambda d: small.network(METHODS[method], _signs, d.input_shape[0], d.num_classes),
-            small.load(data, examples),
+            small.load(data, examples, examples),
             seed,
             learning_rate=rate,
             validation=0.1,
@@ -183,7 +184,7 @@ def _latent(weight: Tensor, quantizer: Quantizer | None) -> dict[str, float]:
 def _trainings(scale: str, methods: Sequence[tuple[str, float]]) -> list[Settings]:
     if scale == "paper":
         raise Unsupported(PAPER)
-    of = {"data": "digits", "examples": 200 if scale == "smoke" else None, "epochs": 2 if scale == "smoke" else 12}
+    of = {"data": "digits", "examples": 100 if scale == "smoke" else None, "epochs": 2 if scale == "smoke" else 12}
     seeds = range(2 if scale == "smoke" else 5)
     return [{"method": m, "rate": r, **of, "seed": s} for s in seeds for m, r in methods]
 

@@ -80,7 +80,7 @@ def train(
                 d.input_shape[0],
                 d.num_classes,
             ),
-            small.load(data, examples, None if data == "digits" else 2000),
+            small.load(data, examples, examples),
             seed,
             observe,
             epochs=epochs,
@@ -97,7 +97,7 @@ def _set_up(scale: str, small_data: str = "digits", examples: int | None = None,
     if scale == "paper":
         raise Unsupported(PAPER)
     if scale == "smoke":
-        return {"data": "digits", "examples": 200, "epochs": 2}
+        return {"data": "digits", "examples": 100, "epochs": 1}
     return {"data": small_data, "examples": examples, "epochs": epochs}
 
 
@@ -223,7 +223,7 @@ class Peak(Statement):
     measure = staticmethod(train)
 
     def runs(self, scale: str) -> list[Settings]:
-        lengths, seeds = ((2,), (0,)) if scale == "smoke" else ((10, 40), (0, 1, 2))
+        lengths, seeds = ((1,), (0,)) if scale == "smoke" else ((10, 40), (0, 1, 2))
         return [
             {"estimator": "ReSTE", "o_end": end, "rate": RATE, **_set_up(scale, epochs=epochs), "seed": seed}
             for epochs in lengths

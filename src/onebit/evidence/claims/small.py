@@ -7,6 +7,7 @@ same in every run of a statement.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def binary_layers(model: nn.Module) -> list[Conv2d]:
     return [module for module in model.modules() if isinstance(module, Conv2d) and module.weight_quantizer is not None]
 
 
+@functools.cache
 def load(name: str, examples: int | None = None, test: int | None = None) -> Dataset:
     """A data set, or so many of its training and test examples, the same for every seed."""
     return data.load(name).limit(examples, test)
