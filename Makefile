@@ -50,7 +50,7 @@ fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, 100,000 random
 	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(GRAPHS)
 
 kill: setup $(VENV)/.extra-test ## training, sweeps, packing, export killed KILLS times each in random moments, and started again
-	@OMP_NUM_THREADS=1 ONEBIT_KILLS=$(KILLS) $(PY) -m pytest tests/kill/test_kill.py
+	@OMP_NUM_THREADS=1 ONEBIT_KILLS=$(KILLS) $(PY) -m pytest tests/kill
 
 # A finding ends the program that made it, and so make; what is not freed is a finding. Loading uses one thread.
 sanitize: setup $(VENV)/.extra-test ## engine, loader, C interface under the address, undefined-behaviour and thread sanitizers
