@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.kill.conftest import Made
+from tests.kill.conftest import KILLS, Made
 from tests.kill.contents import contents, leftovers
 from tests.kill.machine import Ended, Machine
 
@@ -26,7 +28,7 @@ WRITERS: dict[str, Callable[[Made, Path], list[str]]] = {
     "float_onnx": lambda made, folder: ["tests.kill.writers:float_onnx", str(folder)],
     "pack": lambda made, folder: ["pack", str(made.run), "--samples", "0", "-o", str(folder / "a.onebit")],
 }
-SLOW = {"float_onnx", "pack", "plot"}  # seconds each: one fault only, what writes is the same for all
+SLOW = {"float_onnx", "pack", "plot"}  # seconds each: one fault only, and in `make kill`; they write as all others do
 FAULTS = {
     "full": ("full", errno.ENOSPC, "no space left on device"),
     "quota": ("full", errno.EDQUOT, "disk quota exceeded"),
@@ -50,7 +52,10 @@ def failed_in_one_sentence(ended: Ended, folder: Path, said: str) -> None:
         assert last.startswith(("OSError", "PermissionError", "FileNotFoundError")), last
 
 
-@pytest.mark.parametrize(("writer", "fault"), [(w, f) for w in WRITERS for f in FAULTS if f == "full" or w not in SLOW])
+@pytest.mark.parametrize(
+    ("writer", "fault"),
+    [(w, f) for w in WRITERS for f in FAULTS if w not in SLOW or (f == "full" and KILLS >= 20)],
+)
 def test_a_disk_that_fails_while_a_file_is_written(writer, fault, warm: Machine, made: Made, tmp_path):
     arguments = WRITERS[writer](made, tmp_path)
     whole = warm.run(arguments, tmp_path)
@@ -117,6 +122,39 @@ def test_files_that_grow_beyond_the_limit_of_the_process_are_said_so(warm: Machi
     failed_in_one_sentence(ended, tmp_path, "file too large")
     assert Path(old).read_bytes() == before
     assert leftovers(tmp_path) == []
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5000")
+        self.end_headers()
+        self.wfile.write(bytes(5000))
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("action", ["full", "read-only", "kill"])
+def test_a_download_onto_a_disk_that_fails_blames_no_server_and_leaves_nothing(action, warm: Machine, tmp_path):
+    cache = tmp_path / "cache"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        arguments = ["tests.kill.writers:download", str(cache), f"http://127.0.0.1:{http.server_address[1]}/file.bin"]
+        events = warm.run(arguments, cache).events
+        for at in [1] if action == "read-only" else range(1, events - 3):  # the last ones are of the whole file
+            shutil.rmtree(cache, ignore_errors=True)
+            ended = warm.run(arguments, cache, action, at=at, number=errno.ENOSPC)
+            assert contents(cache) == {}
+            if action != "kill":
+                failed_in_one_sentence(ended, cache / "a-set" / "file.bin", "no space left on device")
+                assert leftovers(cache) == []
+            assert warm.run(arguments, cache).status == 0
+            assert contents(cache) == {"a-set/file.bin": bytes(5000)}
+            assert leftovers(cache) == []
+        http.shutdown()
+        thread.join()
 
 
 @pytest.mark.parametrize("command", ["train", "export"])

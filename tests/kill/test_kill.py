@@ -6,20 +6,17 @@ time. ``ONEBIT_KILLS`` says how many of each subject; ``make kill`` takes 20.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.kill.conftest import Made
+from tests.kill.conftest import KILLS, Made
 from tests.kill.contents import contents, leftovers
 from tests.kill.machine import Machine
 
 from onebit.core.seeds import generator
-
-KILLS = int(os.environ.get("ONEBIT_KILLS", "5"))
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,16 @@ SUBJECTS = {
         lambda made, folder: shutil.copy(made.packed, folder / "a.onebit"),
         resumes=False,
     ),
+    "sweep-in-two-processes": Subject(
+        lambda made, folder: [
+            *("sweep", str(made.job), "--over", "recipe.seed=0,1", "--over", "recipe.epochs=1", "--jobs", "2"),
+            *("-o", str(folder / "sweep"), "--resume"),
+        ],
+    ),
+    "float-twin": Subject(
+        lambda made, folder: ["tests.kill.writers:float_onnx", str(folder)],
+        resumes=False,
+    ),
     "export": Subject(
         lambda made, folder: [
             *("export", str(made.packed), "--to", "onnx", "--samples", "0", "-o", str(folder / "a.onnx")),
@@ -62,7 +69,11 @@ SUBJECTS = {
 }
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+#: Seconds each: in ``make kill`` only.
+SLOW = {"sweep-in-two-processes", "float-twin"}
+
+
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name not in SLOW or KILLS >= 20])
 def test_a_command_killed_at_any_moment_and_started_again_ends_the_same(name, warm: Machine, made: Made, tmp_path):
     subject, random = SUBJECTS[name], generator(0, "kills", name)
     undisturbed = tmp_path / "undisturbed"

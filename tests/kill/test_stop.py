@@ -23,8 +23,7 @@ def test_a_signal_stops_a_command_with_a_sentence(name, number, warm: Machine, m
             "export": ["export", str(made.packed), "--to", "onnx", "--samples", "0", "-o", str(folder / "a.onnx")],
         }[name]
 
-    whole = tmp_path / "whole"
-    events = warm.run(arguments(whole), whole).events
+    events = warm.run(arguments(tmp_path / "whole"), tmp_path / "whole").events
     for at in (2, events // 2, events - 4):
         folder = tmp_path / str(at)
         ended = warm.run(arguments(folder), folder, "interrupt", at=at, number=int(number))
@@ -35,6 +34,5 @@ def test_a_signal_stops_a_command_with_a_sentence(name, number, warm: Machine, m
         assert said[0].startswith(f"onebit {name}: stopped; {how}")
         assert "Traceback" not in ended.err
         assert leftovers(folder) == []
-        contents(folder)
-        assert warm.run(arguments(folder), folder).status == 0
-        assert contents(folder) == contents(whole)
+    assert warm.run(arguments(folder), folder).status == 0
+    assert contents(folder) == contents(tmp_path / "whole")

@@ -27,6 +27,8 @@ ACTIONS = ("nothing", "kill", "full", "read-only", "vanish", "interrupt")
 
 def prepare() -> None:
     """Import what the commands import, and use what is slow to use for the first time."""
+    import pooch
+    import requests  # noqa: F401 - pooch imports it when it downloads
     import sklearn.datasets
     import torch
     import torch._dynamo
@@ -37,6 +39,7 @@ def prepare() -> None:
     from onebit.cli.main import main
     from onebit.evidence import grid  # noqa: F401
 
+    pooch.get_logger()
     torch.set_num_threads(1)
     digits = sklearn.datasets.load_digits()
     sklearn.datasets.load_digits = lambda *a, **k: digits
