@@ -12,11 +12,12 @@ import numpy as np
 
 from onebit.core.errors import require
 from onebit.core.files import write_text
+from onebit.evidence import templates
 from onebit.evidence.demo import Demo, Sample
+from onebit.evidence.operators import cards
 from onebit.evidence.report import lead, notes, table
 from onebit.evidence.svg import Series, bit_filters, line_chart
 
-TEMPLATE = Path(__file__).with_name("page.html.jinja")
 FILTERS = 16  # output and input channels that are shown at most
 
 
@@ -33,11 +34,10 @@ def write(demo: Demo, path: Path, command: str) -> None:
 
 def render(demo: Demo, command: str) -> str:
     """The page as text."""
-    jinja2 = require("jinja2", "train", "writing the page")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     columns, rows = table(demo)
     filters = demo.filters[:FILTERS, :FILTERS] if demo.filters is not None else None
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return templates.render(
+        "demo.html.jinja",
         title=f"A network of bits on {demo.data}",
         lead=lead(demo),
         columns=columns,
@@ -48,7 +48,7 @@ def render(demo: Demo, command: str) -> str:
         samples_note="The mistakes come first, where there are any; then the first examples of the test part.",
         filters=bit_filters(filters, "first filters of the first layer of bits") if filters is not None else "",
         filters_note=_filters_note(demo, filters),
-        operators=_operators(),
+        operators=cards(),
         made=[
             f"Printed by: {command}",
             f"Network: {demo.model}, {', '.join(f'{k} {v}' for k, v in demo.sizes.items())}; scheme {demo.scheme}; "
@@ -106,26 +106,3 @@ def _filters_note(demo: Demo, shown: np.ndarray | None) -> str:
         f"Each square of {rows}x{columns} is one filter, filled where the weight is +1. One row an output channel (the "
         f"first {shown.shape[0]} of {outputs}), one column an input channel (the first {shown.shape[1]} of {inputs})."
     )
-
-
-def _operators() -> list[dict[str, str]]:
-    from onebit.nn import operators
-
-    cards = []
-    for name in operators.registry:
-        operator = operators.finished(name)
-        # A wave is drawn over four of its periods, all others over [-2, 2].
-        end = 4 * math.pi / float(operator.freq) if isinstance(operator, operators.PeriodicSign) else 2.0
-        x, forward, gradient = operators.curve(operator, -end, end, 321)
-        cards.append(
-            {
-                "name": name,
-                "forward": _curve(x, forward, "a", "value"),
-                "backward": _curve(x, gradient, "b", "gradient"),
-            }
-        )
-    return cards
-
-
-def _curve(x: np.ndarray, y: np.ndarray, style: str, label: str) -> str:
-    return line_chart([Series(label, x.tolist(), y.tolist(), style)], width=260, height=110, count=3)
