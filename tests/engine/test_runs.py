@@ -32,7 +32,7 @@ def convolution(channels: int = 64):
 def test_the_native_driver_finds_no_difference_and_no_allocation_in_a_second_run(tmp_path):
     drivers = sorted((ROOT / "build").glob("cp*/onebit_driver"), key=lambda path: path.stat().st_mtime)
     assert drivers, "build/*/onebit_driver is missing: install the package from this checkout (make native)"
-    command = [str(drivers[-1]), *map(str, write(tmp_path, 60, seed=1))]
+    command = [str(drivers[-1]), *map(str, write(tmp_path, 30, seed=1))]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
 
