@@ -29,11 +29,11 @@ class Case:
 
 
 def random_case(seed: int) -> Case:
-    """The random case with this number: two runs, their symbols of different sizes; two in three graphs as capture
-    leaves them (batch norms, computed weights), the others as they can be packed."""
+    """The random case with this number: two runs or three, their symbols of different sizes; two in three graphs as
+    capture leaves them (batch norms, computed weights), the others as they can be packed."""
     rng = np.random.default_rng([20, seed])
     graph, inputs = random_graph(rng, batch_norm=seed % 3 != 0, wild=True)
-    return Case(graph, [inputs, random_inputs(rng, graph)])
+    return Case(graph, [inputs, *(random_inputs(rng, graph) for _ in range(2 if seed % 4 == 0 else 1))])
 
 
 def save(case: Case, path: Path, why: str = "") -> tuple[Path, Path]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
@@ -14,7 +15,7 @@ from tests.graphs.rounding import farthest
 
 from onebit import ir, runtime
 from onebit.core.errors import Unsupported
-from onebit.ir import Graph, TensorType, interpreter, passes
+from onebit.ir import Graph, Node, TensorType, interpreter, passes
 from onebit.runtime import _engine
 
 ROUNDING = (passes.fold_batch_norm, passes.permute_linear)  # the passes that may change the last bits of floats
@@ -63,11 +64,7 @@ def check(case: Case, turn: int = 0, isas: Sequence[str] = ISAS) -> None:
     Every pass on the graph as it is, every step of ``optimize``, the packed file, and the engine on every instruction
     set, with 1, 2 or 3 threads (``turn`` says which with which), with arrays of its own and with given ones.
     """
-    few, once = (
-        mock.patch.object(THRESHOLDS, "MOST_EVALUATIONS", FEW),
-        mock.patch.object(Graph, "types", inferred_once()),
-    )
-    with few, once:
+    with inferred_once(), mock.patch.object(THRESHOLDS, "MOST_EVALUATIONS", FEW):
         expected = outcome(case.graph, case.runs)
         for one in dict.fromkeys(passes.PASSES):
             check_pass(one, case, expected)
@@ -81,20 +78,30 @@ def check(case: Case, turn: int = 0, isas: Sequence[str] = ISAS) -> None:
         check_engine(Case(graph, case.runs), best, turn, isas)
 
 
-def inferred_once() -> Callable[[Graph], dict[str, TensorType]]:
-    """``Graph.types`` that remembers: inference was half of the time, and most passes leave most graphs as they are."""
-    infer, known = Graph.types, {}
+@contextmanager
+def inferred_once() -> Iterator[None]:
+    """Inference that remembers graphs and nodes: it was half of the time, and most passes leave most graphs alone."""
+    infer, infer_node = Graph.types, Graph._infer
+    graphs: dict[tuple, tuple[dict[str, TensorType], Graph]] = {}
+    nodes: dict[tuple, tuple[TensorType, Node]] = {}
 
     def types(graph: Graph) -> dict[str, TensorType]:
         key = (
             *map(id, graph.nodes), *graph.tensors, *map(id, graph.tensors.values()), *graph.outputs,
             *graph.states.items(), *graph.inputs.items(), *sorted(graph.bits),
         )  # fmt: skip
-        if key not in known:
-            known[key] = (infer(graph), graph.copy())  # the copy keeps the nodes alive, and so their numbers
-        return dict(known[key][0])
+        if key not in graphs:
+            graphs[key] = (infer(graph), graph.copy())  # what is kept alive keeps its number
+        return dict(graphs[key][0])
 
-    return types
+    def of_node(graph: Graph, node: Node, known: dict[str, TensorType], symbols: set[str]) -> TensorType:
+        key = (id(node), *map(known.get, node.inputs))
+        if key not in nodes:
+            nodes[key] = (infer_node(graph, node, known, symbols), node)
+        return nodes[key][0]
+
+    with mock.patch.object(Graph, "types", types), mock.patch.object(Graph, "_infer", of_node):
+        yield
 
 
 def changed(before: Graph, after: Graph) -> bool:
@@ -165,7 +172,7 @@ def check_engine(case: Case, expected: Outcome, turn: int = 0, isas: Sequence[st
         if not _may_be_unpackable(case.graph):
             raise
         return
-    if ir.dumps(ir.loads(data)) != data:
+    if (len(isas) > 1 or turn % 4 == 0) and ir.dumps(ir.loads(data)) != data:
         raise Difference("packed file", "what is read is not what was written")
     for number, isa in enumerate(isas):
         threads = 1 + (turn + number) % 3

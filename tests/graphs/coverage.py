@@ -142,6 +142,14 @@ def _forms(a: tuple[dims.Dim, ...], b: tuple[dims.Dim, ...]) -> Iterator[str]:
 
 
 def _of_graph(graph: Graph, types: dict[str, TensorType]) -> Iterator[Fact]:
+    weights = [node.inputs[1] for node in graph.nodes if node.kind in ("conv", "linear")]
+    if len(set(weights)) < len(weights):
+        yield "constant", "shared"
+    others = {
+        name for node in graph.nodes for name in (node.inputs[:1] if node.kind in ("conv", "linear") else node.inputs)
+    }
+    if graph.tensors.keys() & set(weights) & others:
+        yield "constant", "a weight that is a value as well"
     for given in graph.inputs.values():
         yield "input", given.dtype
     for name in graph.states:
@@ -178,6 +186,9 @@ def _of_graph(graph: Graph, types: dict[str, TensorType]) -> Iterator[Fact]:
 
 
 def _of_numbers(case: Case) -> Iterator[Fact]:
+    for array in (*case.graph.tensors.values(), *(array for inputs in case.runs for array in inputs)):
+        if array.dtype.name in ("int32", "int64") and np.any(array == np.iinfo(array.dtype).min):
+            yield "integers hold", f"the least {array.dtype.name}"
     for inputs in case.runs:
         sizes: dict[str, int] = {}
         for given, array in zip(case.graph.inputs.values(), inputs):
@@ -275,13 +286,15 @@ def _wanted() -> Iterator[Fact]:
     yield from (("matmul", f"{rank} axes") for rank in (2, 3, 4))
     yield "clip", "low = high"
     yield from (("reading", form) for form in ("one value twice by one node", "one value by several nodes"))
-    yield from (("constant", form) for form in ("as the first input", "constants alone", "a weight that is computed"))
+    ways = ("as the first input", "constants alone", "a weight that is computed", "a weight that is a value as well")
+    yield from (("constant", form) for form in (*ways, "shared"))
+    yield from (("integers hold", form) for form in ("the least int32", "the least int64"))
     yield from (("input", dtype) for dtype in NUMPY)
     yield from (("output", form) for form in (*NUMPY, "an input", "a constant", "a state"))
     yield from (("state", form) for form in (*NUMPY, "that stays", "that takes another's place"))
     yield from (("several", noun) for noun in ("inputs", "outputs", "states", "outputs that are one value"))
     yield from (("symbols", form) for form in ("none", "with a coefficient", "a product of two", "a square"))
-    yield from (("rank", str(rank)) for rank in range(1, 6))
+    yield from (("rank", str(rank)) for rank in range(1, 9))
     yield from ((where, number) for where in ("inputs hold", "constants hold") for number in NUMBERS)
     yield from (("a symbol is", str(size)) for size in range(4))
     yield from (("pass", one.__name__) for one in passes.PASSES)

@@ -246,6 +246,36 @@ def constant_first(program: Program) -> object:
 
 
 @step(1)
+def weight_as_a_value(program: Program) -> object:
+    """What one node has as its constant is from now on a value that others may read."""
+    found = [name for name in program.graph.tensors if name not in program.values]
+    if not found:
+        raise Impossible
+    program.values.append(program.choose.choice(found))
+    return None
+
+
+@step(1)
+def many_axes(program: Program) -> object:
+    """Up to the 8 axes that a value can have, moved around."""
+    y: str | None = program.need(lambda given: bool(given.shape))
+    shape = list(program.types[y].shape) if y else []
+    while len(shape) < program.choose.randint(5, 8):
+        axis = program.choose.randrange(len(shape))
+        coefficient, symbols = dims.parse(shape[axis])
+        part = next((n for n in (2, 3, 5) if coefficient and coefficient % n == 0), 1)
+        shape[axis : axis + 1] = [part, dims.write(coefficient // part, symbols)]
+    y = y and program.add("reshape", y, shape=shape)
+    y = y and program.add("transpose", y, perm=program.choose.sample(range(len(shape)), len(shape)))
+    if y and program.types[y].dtype in ("float32", "bit") and program.chance(0.5):
+        sizes = program.types[y].shape
+        y = program.add("pad", y, pads=[[0, int(size == 1)] for size in sizes], value=1)
+    if y and program.chance(0.5):
+        y = program.add("concat", y, y, axis=program.choose.randrange(len(shape)))
+    return y
+
+
+@step(1)
 def weight_that_is_no_constant(program: Program) -> object:
     """A valid graph that a packed file cannot hold: the passes must leave such a weight alone."""
     if not (program.wild and program.batch_norm):

@@ -29,7 +29,7 @@ def add_convolution(program: Program, x: str, weight_dtype: str, same: bool = Fa
         if choose.random() < 0.25:
             dilation = (choose.choice([1, 2, 3]), choose.choice([1, 2]))
         if choose.random() < 0.6:
-            padding = tuple(choose.choice([0, 1, 1, 2]) for _ in range(4))
+            padding = tuple(choose.choice([0, 1, 1, 2, 2, 5]) for _ in range(4))
         kernel = tuple(
             taps if size + sum(pads) >= step * (taps - 1) + 1 else 1
             for taps, size, pads, step in zip(kernel, (height, width), (padding[:2], padding[2:]), dilation)

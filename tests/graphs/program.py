@@ -34,10 +34,18 @@ SPECIAL = np.float32(
         1,
         -1,
         2**31,
+        -(2**31),
+        2**63,
+        -(2**63),
+        2**24 + 2,
+        255.5,
+        -129,
     ]
 )
 MOST_ELEMENTS = 6000  # of one value, an image of the batch counted
-INDEX_LIMIT = 10  # int32 and int64 inputs hold 0..9, so that they can be indices
+INDEX_LIMIT = 10  # int32 and int64 inputs hold 0..9, so that they can be indices, unless their name begins with BIG
+BIG = "any integer "
+NAMES = ("x", "x", "x", "a name with spaces ", "\N{GREEK SMALL LETTER XI}", '"\\/{}[]:,', "v", "w")
 WIDE = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 
 
@@ -48,12 +56,12 @@ def random_inputs(rng: np.random.Generator, graph: Graph, batch: int | None = No
     symbols = {name: int(rng.choice([0, 1, 1, 1, 2, 2, 3])) if batch is None else batch for name in names}
     special = rng.random() < 0.4
     return [
-        _random_input(rng, given[0], tuple(dims.evaluate(dim, symbols) for dim in given[1]), special)
-        for given in graph.inputs.values()
+        _random_input(rng, given[0], tuple(dims.evaluate(dim, symbols) for dim in given[1]), special, name)
+        for name, given in graph.inputs.items()
     ]
 
 
-def _random_input(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], special: bool) -> np.ndarray:
+def _random_input(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], special: bool, name: str) -> np.ndarray:
     if dtype == "float32":
         array = rng.standard_normal(shape, np.float32)
         if special:
@@ -64,9 +72,25 @@ def _random_input(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], 
     if dtype == "bool":
         return rng.random(shape) < 0.5
     if dtype in WIDE:
-        return rng.integers(0, INDEX_LIMIT, shape, NUMPY[dtype])
+        return (
+            any_integers(rng, dtype, shape)
+            if name.startswith(BIG)
+            else rng.integers(0, INDEX_LIMIT, shape, NUMPY[dtype])
+        )
     limits = np.iinfo(NUMPY[dtype])
     return rng.integers(limits.min, limits.max, shape, NUMPY[dtype], endpoint=True)
+
+
+def any_integers(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Integers of every magnitude, the ends and the neighbours of powers of two among them."""
+    least, most = -WIDE[dtype] - 1, WIDE[dtype]
+    powers = np.array([sign * 2**power for power in (0, 7, 24, 30, 31, 53, 62) for sign in (1, -1)], np.float64)
+    near = rng.choice(powers, shape).astype(np.int64) + rng.integers(-1, 2, shape)
+    ends = rng.choice(np.array([least, most, least + 1, most - 1, 0]), shape)
+    either = np.where(rng.random(shape) < 0.5, near, ends)
+    return np.where(rng.random(shape) < 0.5, np.clip(either, least, most), rng.integers(-40, 41, shape)).astype(
+        NUMPY[dtype]
+    )
 
 
 def random_bits(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -102,8 +126,9 @@ class Program:
             dtype = self.choose.choice(["float32"] * 7 + ["int8", "uint8", "bit", "bool", "int32", "int64"])
             channels = self.choose.choice(WIDE_CHANNELS if wide else CHANNELS)
             given = TensorType(dtype, (self.batch, *sizes, channels))
-            self.graph.inputs[f"x{number}"] = given
-            self._know(f"x{number}", given)
+            name = f"{BIG if dtype in WIDE and self.chance(0.5) else self.choose.choice(NAMES)}{number}"
+            self.graph.inputs[name] = given
+            self._know(name, given)
         dtype, shape = "", ()
         for number in range(self.choose.choice([0, 0, 0, 1, 2])):
             if number == 0 or self.chance(0.5):  # else two of a kind, that can trade places
@@ -121,7 +146,8 @@ class Program:
         self.values.append(name)
         if given.dtype in WIDE:
             limit = WIDE[given.dtype]
-            self.ranges[name] = (0, INDEX_LIMIT - 1) if name in self.graph.inputs else (-limit - 1, limit)
+            small = name in self.graph.inputs and not name.startswith(BIG)
+            self.ranges[name] = (0, INDEX_LIMIT - 1) if small else (-limit - 1, limit)
 
     def chance(self, probability: float) -> bool:
         """True as often as that."""
@@ -147,11 +173,18 @@ class Program:
             return array
         if dtype == "int8" and self.choose.random() < 0.4:
             return self.rng.integers(-1, 2, shape, np.int8)  # ternary
+        if dtype in WIDE and self.chance(0.3):
+            return any_integers(self.rng, dtype, shape)
         low, high = (0, 255) if dtype == "uint8" else (-128, 127)
         return self.rng.integers(low, high, shape, NUMPY[dtype], endpoint=True)
 
     def constant(self, dtype: str, shape: tuple[int, ...], scale: float = 1.0) -> str:
-        """A random constant of the graph."""
+        """A random constant of the graph; now and then one that it has already, as weights are shared."""
+        if self.chance(0.1):
+            wanted = TensorType(dtype, shape)
+            same = [name for name in self.graph.tensors if self.types[name] == wanted and name not in self.graph.states]
+            if same:
+                return self.choose.choice(same)
         return self.keep(self.array(dtype, shape, scale), dtype)
 
     def keep(self, array: np.ndarray, dtype: str) -> str:
