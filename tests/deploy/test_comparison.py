@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onebit.deploy.comparison import Comparison
-from onebit.deploy.export.comparison import batch_symbol, compare_with_engine, random_inputs, with_bits
+from onebit.deploy.export import export
+from onebit.deploy.export.comparison import (
+    batch_symbol,
+    compare_with_engine,
+    in_batches,
+    random_inputs,
+    sizes_of,
+    with_bits,
+)
 from onebit.ir import Graph, TensorType
 
 
@@ -110,3 +118,47 @@ def test_random_inputs_fit_their_graph_and_its_tables():
     assert set(words.flat) == set(range(5))
     assert graph.run(words, x)[0][0].shape == (words.shape[1], 50, 2)
     assert batch_symbol(graph) == "batch"
+
+
+def stateful() -> Graph:
+    """Two inputs of several symbols, one without the batch, and a state."""
+    graph = Graph(
+        {"x": TensorType("float32", ("2*batch", "length", 3)), "y": TensorType("float32", ("length", 3))},
+    )
+    state = graph.state(np.float32([[0.5, -0.5, 0.0]]))
+    total = graph.add("add", graph.add("add", "x", "y"), state)
+    graph.states[state] = graph.add("neg", state)
+    graph.outputs = [graph.add("sign", total), total]
+    return graph
+
+
+@given(st.integers(1, 7), st.integers(1, 9))
+def test_batches_hold_every_sample_once_in_whole_units_of_the_batch(count, size):
+    graph = stateful()
+    x, y = random_inputs(graph, count, np.random.default_rng(0))
+    batches = list(in_batches(graph, [x, y], size))
+    np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), x)
+    assert all(len(batch[0]) % 2 == 0 and (len(batch[0]) <= size or len(batch[0]) == 2) for batch in batches)
+    assert all(batch[1] is y for batch in batches)
+    assert sizes_of(graph, batches[0]) == {"batch": len(batches[0][0]) // 2, "length": x.shape[1]}
+
+
+@pytest.mark.parametrize("to", ["onnx", "qonnx"])
+def test_a_network_with_a_state_and_several_symbols_exports_to_the_same_bits(to, tmp_path):
+    pytest.importorskip("qonnx" if to == "qonnx" else "onnxruntime")
+    graph = stateful()
+    report = export(graph, tmp_path / "a.onnx", to, inputs=random_inputs(graph, 60, np.random.default_rng(0)))
+    assert report.comparison.samples == 120
+    assert (report.comparison.outputs_differ, report.comparison.bits_differ) == (0, 0)
+    assert report.comparison.bits == 120 * 8 * 3
+    assert report.holds
+
+
+def test_a_graph_for_one_number_of_samples_is_compared_in_batches_of_it(tmp_path):
+    pytest.importorskip("onnxruntime")
+    graph = Graph({"x": TensorType("float32", (4, 3))})
+    graph.outputs = [graph.add("sign", "x")]
+    x = np.random.default_rng(0).standard_normal((11, 3), np.float32)
+    assert export(graph, tmp_path / "a.onnx", inputs=[x]).comparison.samples == 8
+    with pytest.raises(ValueError, match=r"at least one batch for float32 \(4, 3\), got \(3, 3\)"):
+        export(graph, tmp_path / "a.onnx", inputs=[x[:3]])
