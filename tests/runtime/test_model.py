@@ -268,6 +268,19 @@ def test_state_is_a_copy(recurrent):
     assert recurrent.state["h"].tolist() == [[0, 0, 0]]
 
 
+@pytest.mark.parametrize("isa", runtime.available_isas())
+def test_a_state_that_is_an_input_stays_when_its_array_is_written_over(isa):
+    data = packed.packed_file(
+        packed.graph([["x", "float32", [2]]], [], ["h"], states=[["h", "x"]]), {"h": np.zeros(2, np.float32)}
+    )
+    model = runtime.Model(data, isa=isa)
+    x = np.float32([1, 2])
+    model.run(x)
+    x[:] = 7
+    assert model.state["h"].tolist() == [1, 2]
+    assert model.run(x).tolist() == [1, 2]
+
+
 def test_a_state_that_does_not_fit_is_named(recurrent):
     with pytest.raises(ValueError, match=r"state must hold h, g, got h$"):
         recurrent.state = {"h": np.zeros((1, 3), np.float32)}

@@ -109,7 +109,9 @@ class Interpreter:
         if self._max_memory is not None:
             self._check_memory(inputs, self._max_memory)
         try:
-            results, self._state = self._graph.run(*inputs, state=self._state)
+            results, state = self._graph.run(*inputs, state=self._state)
+            # A state may be an input as it came, whose array belongs to the caller.
+            self._state = {name: np.array(array) for name, array in state.items()}
             if out is None:
                 return [np.array(result, order="C") for result in results]
         except MemoryError:
