@@ -17,6 +17,7 @@ from onebit import ir, runtime
 from onebit.core.errors import Unsupported
 from onebit.ir import Graph, Node, TensorType, interpreter, passes
 from onebit.runtime import _engine
+from onebit.runtime.backend import INTERPRETER
 
 ROUNDING = (passes.fold_batch_norm, passes.permute_linear)  # the passes that may change the last bits of floats
 FEW = 2**15  # integers that thresholds tries one by one: both of its ways are met, and neither takes long
@@ -179,7 +180,8 @@ def check_engine(case: Case, expected: Outcome, turn: int = 0, isas: Sequence[st
         model = _engine.Model(data, threads=threads, isa=isa, grain=0)
         _check_runs("engine", f"{isa}, {threads} threads", case, expected, model)
     if (turn + len(isas)) % 4 == 0:
-        _check_runs("runtime", isas[0], case, expected, _Runtime(data, isas[0]))
+        for isa in (isas[0], INTERPRETER):
+            _check_runs("runtime", isa, case, expected, _Runtime(data, isa))
 
 
 def _may_be_unpackable(graph: Graph) -> bool:
@@ -214,14 +216,17 @@ def _check_runs(stage: str, where: str, case: Case, expected: Outcome, model: _e
 
 
 class _Runtime:
-    """:class:`onebit.runtime.Model`, with inputs that do not lie one element after the other."""
+    """:class:`onebit.runtime.Model`, with inputs that do not lie one element after the other, and are overwritten."""
 
     def __init__(self, data: bytes, isa: str) -> None:
         self._model = runtime.Model(data, isa=isa)
         self.states = [(name,) for name in self._model.state]
 
     def run(self, arrays: list[np.ndarray], out: list[np.ndarray] | None = None) -> list[np.ndarray]:
-        results = self._model.run(*map(scattered, arrays), out=out)
+        given = [scattered(array) if out is None else array.copy() for array in arrays]
+        results = self._model.run(*given, out=out)
+        for array in given:
+            array.fill(1)
         return list(results) if isinstance(results, tuple) else [results]
 
     def state(self) -> list[np.ndarray]:
@@ -231,7 +236,7 @@ class _Runtime:
 def scattered(array: np.ndarray) -> np.ndarray:
     """The same array, every second element of a larger one, read from the end."""
     if array.ndim == 0:
-        return array
+        return array.copy()
     wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
     view = wide[..., ::-2]
     view[...] = array
