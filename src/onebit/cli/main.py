@@ -42,6 +42,7 @@ COMMANDS = {
         "onebit.cli.catalogue:catalogue", "systems, models, schemes, operators, data sets and more known here"
     ),
     "claim": Command("onebit.cli.claim:claim", "re-check what a paper says: run its experiments, print verdicts"),
+    "report": Command("onebit.cli.report:report", "one static site of everything measured so far"),
     "show": Command("onebit.cli.show:show", "one published system: paper, components, claims and verdicts"),
     "support": Command("onebit.cli.catalogue:support", "which reader of the graph supports which kind"),
     "completion": Command("onebit.cli.completion:completion", "a script that completes these words in a shell"),

@@ -18,12 +18,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from onebit import ir
+from onebit.core import journal
 from onebit.core.errors import check_range, require
 from onebit.runtime.model import Model
 
@@ -269,3 +272,14 @@ def layers(
 def bench(quick: bool = False, threads: int = 1) -> Bench:
     """What ``onebit bench engine`` prints: :func:`layers`, ``quick`` with fewer repeats."""
     return Bench(layers(threads, repeats=10 if quick else 50))
+
+
+def record(found: Bench, results: Path, command: str) -> None:
+    """Add what was measured to ``results/bench/engine.jsonl``, with commit, date, processor and versions."""
+    from onebit.learn.environment import describe
+
+    path = results / "bench" / "engine.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    layers = [asdict(layer) for layer in found.layers]
+    journal.append(path, {"command": command, "date": date, "made_on": describe(), "layers": layers})

@@ -91,7 +91,7 @@ class Spread(NamedTuple):
 
     mean: float
     std: float | None
-    count: int
+    count: int  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return f"{self.mean:.4g}" if self.std is None else f"{self.mean:.4g} +- {self.std:.2g}"

@@ -1,0 +1,130 @@
+"""The report: whole, self-contained, readable in a browser that nobody looks at."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from onebit.cli.main import main
+from onebit.core.catalogue import systems
+from onebit.evidence import claims, records, site
+from onebit.evidence.claims import surrogates
+from onebit.evidence.claims.run import recheck
+from onebit.evidence.site.plots import svg
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"),
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """A record of the one statement that needs no training."""
+    folder = tmp_path_factory.mktemp("results")
+    claim = claims.registry["reste"]
+    number = next(n for n, s in claim.statements.items() if isinstance(s, surrogates.RationalFlexible))
+    records.append(folder, recheck(claim, number, "small", folder / "runs"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, results) -> Path:
+    return site.build(tmp_path_factory.mktemp("report"), results).parent
+
+
+class Page(HTMLParser):
+    """What a page refers to, and whether its elements are closed."""
+
+    VOID = frozenset({"meta", "link", "input", "br", "img"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("href", "src") and value]
+
+    def handle_startendtag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("href", "src") and value]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_every_system_has_a_page_and_every_link_leads_somewhere(pages):
+    assert {path.stem for path in (pages / "systems").iterdir()} == set(systems())
+    for path in pages.rglob("*.html"):
+        for address in Page(path.read_text()).addresses:
+            if not address.startswith(("https://", "data:", "#")):
+                assert (path.parent / address).is_file(), f"{path}: {address}"
+
+
+def test_a_page_shows_statement_threshold_verdict_and_the_command_that_repeats_it(pages, results):
+    (record,) = records.read(results)
+    text = (pages / "systems" / "reste.html").read_text()
+    for said in (record.outcome, record.command, "Not run yet"):
+        assert said in text
+    assert "<svg" in text
+    assert f">{record.statement}: {record.outcome}<" in (pages / "index.html").read_text()
+
+
+def test_pages_need_nothing_from_elsewhere(pages):
+    for path in pages.rglob("*.html"):
+        assert not re.search(r"<(?:script|img|link)[^>]*(?:src|href)=.https?:", path.read_text())
+
+
+def test_the_same_results_give_the_same_pages(pages, results, tmp_path):
+    again = site.build(tmp_path, results).parent
+    for path in pages.rglob("*.html"):
+        assert (again / path.relative_to(pages)).read_text() == path.read_text()
+
+
+def test_ink_is_the_pages_and_text_is_text():
+    drawn = svg(lambda axes: axes.plot([0, 1], [0, 1], color="#000000", label="a < b") and axes.legend(), 'a "plot"')
+    assert "#000000" not in drawn
+    assert "currentColor" in drawn
+    assert "a &lt; b</text>" in drawn
+    assert 'aria-label="a &quot;plot&quot;"' in drawn
+    assert "clip0" not in drawn or "width=" not in drawn.partition(">")[0]
+
+
+def test_without_results_every_page_says_how_to_get_them(tmp_path, capsys):
+    assert main(["report", "--output", str(tmp_path / "site"), "--results", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out == f"Report: {tmp_path / 'site' / 'index.html'}\n"
+    assert "Not measured yet" in (tmp_path / "site" / "engine.html").read_text()
+    assert "onebit claim biper --statement 1" in (tmp_path / "site" / "systems" / "biper.html").read_text()
+
+
+def test_a_damaged_record_is_named_and_nothing_is_written(tmp_path, capsys):
+    (tmp_path / "biper.jsonl").write_text('{"claim": 1}\n')
+    assert main(["report", "--output", str(tmp_path / "site"), "--results", str(tmp_path)]) == 2
+    assert "biper.jsonl, line 1" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("name", ["index", "systems/reste", "engine"])
+def test_a_browser_shows_the_page_without_complaint(pages, tmp_path, name):
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    shot = tmp_path / "shot.png"
+    size, profile = "--window-size=390,844", f"--user-data-dir={tmp_path / 'profile'}"
+    command = [browser, *FLAGS, size, profile, f"--screenshot={shot}", (pages / f"{name}.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    from PIL import Image
+
+    with Image.open(shot) as picture:
+        assert len(picture.convert("L").getcolors()) > 10
