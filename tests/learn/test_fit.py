@@ -10,6 +10,7 @@ import torch
 from accelerate.tracking import GeneralTracker
 from torch import nn
 
+from onebit.core.files import InUse, claimed
 from onebit.core.progress import Progress
 from onebit.data import Augment, Dataset, Split
 from onebit.learn import Distillation, Diverged, History, Recipe, Stage, checkpoints, evaluate, fit
@@ -309,6 +310,12 @@ def test_a_folder_has_everything_about_the_run(tmp_path):
     environment = json.loads((tmp_path / "environment.json").read_text())
     assert {"onebit", "commit", "python", "packages", "cpu", "threads"} <= set(environment)
     assert History.load(tmp_path / "history.jsonl").rows == history.rows
+
+
+def test_a_folder_in_which_another_process_trains_is_refused_and_nothing_in_it_changes(tmp_path):
+    with claimed(tmp_path), pytest.raises(InUse, match="in use by another process"):
+        trained(folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_a_run_is_not_overwritten_by_accident(tmp_path):
