@@ -50,9 +50,8 @@ def network(name: str, scheme: str) -> tuple[nn.Module, torch.Tensor]:
     return model.eval(), torch.randn(12, *shape)
 
 
-NETWORKS = [(name, scheme) for scheme in schemes.registry for name in ("mlp", "convnet")]
-NETWORKS += [("resnet20", "biper"), ("resnet20", "react"), ("vgg-small", "biper"), ("vgg-small", "xnor")]
-NETWORKS += [("transformer", "biper"), ("transformer", "bnn")]
+NETWORKS = [("convnet", scheme) for scheme in schemes.registry]
+NETWORKS += [("mlp", "xnor"), ("mlp", "reste"), ("resnet20", "biper"), ("vgg-small", "biper"), ("transformer", "bnn")]
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import torch
 
 from onebit.capture.builder import Operand
 from onebit.capture.onnx.call import Call, rule
+from onebit.capture.onnx.rules.digits import digits
 from onebit.capture.rules import arithmetic
 from onebit.capture.values import Value, constant
 
@@ -23,8 +24,13 @@ def _two(op: str, kind: str) -> None:
     rule(op)(lambda call: two(call, kind, call.operand(0), call.operand(1)))
 
 
-for _op, _kind in (("Add", "add"), ("Sub", "sub"), ("Mul", "mul"), ("Div", "div")):
+for _op, _kind in (("Sub", "sub"), ("Mul", "mul"), ("Div", "div")):
     _two(_op, _kind)
+
+
+@rule("Add")
+def add(call: Call) -> Value:
+    return digits(call) or two(call, "add", call.operand(0), call.operand(1))
 
 
 def _many(op: str, kind: str) -> None:

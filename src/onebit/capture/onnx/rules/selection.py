@@ -15,7 +15,7 @@ from onebit.capture.values import Constant, Value, constant
 @rule("Where", dtype=1)
 def where(call: Call) -> Value:
     b = call.b
-    for special in (_bits, _rounded):
+    for special in (_bits, _rounded, _extreme):
         found = special(call)
         if found is not None:
             return found
@@ -34,6 +34,17 @@ def common_dtype(operands: Sequence[Value | Constant], wide: str) -> str:
     if dtype == "bit":
         return dtype if not constants else wide
     return dtype if not constants or dtype == wide else wide
+
+
+def _extreme(call: Call) -> Value | None:
+    """The larger or smaller of two integers, chosen by comparing them."""
+    made = call.maker(0, "Greater", "Less")
+    if made is None or call.dtype not in ("int32", "int64"):
+        return None
+    if not (call.is_same(1, made, 0) and call.is_same(2, made, 1)):
+        return None
+    kind = "max" if made.op == "Greater" else "min"
+    return call.b.elementwise(kind, call.operand(1), call.operand(2), dtypes=[call.dtype] * 2)
 
 
 def _bits(call: Call) -> Value | None:

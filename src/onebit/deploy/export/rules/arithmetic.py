@@ -9,6 +9,7 @@ from onebit.deploy.export.rules.table import onnx_rules
 from onebit.ir import Node
 
 TWO_OPERANDS = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
+ORDERED = {"max": "Greater", "min": "Less"}
 ONE_OPERAND = {
     "neg": "Neg",
     "abs": "Abs",
@@ -24,7 +25,12 @@ ONE_OPERAND = {
 @onnx_rules(*TWO_OPERANDS)
 def two_operands(e: Exporter, node: Node) -> None:
     order = e.common_order(*node.inputs)
-    e.set(node.output, e.emit(TWO_OPERANDS[node.kind], *e.operands(node.inputs, order)), order)
+    a, b = e.operands(node.inputs, order)
+    if node.kind in ORDERED and e.types[node.output].dtype == "int64":
+        # ONNX Runtime compares the lower halves alone in Max and Min (1.31 on x86-64)
+        e.set(node.output, e.emit("Where", e.emit(ORDERED[node.kind], a, b), a, b), order)
+        return
+    e.set(node.output, e.emit(TWO_OPERANDS[node.kind], a, b), order)
 
 
 @onnx_rules(*ONE_OPERAND)
