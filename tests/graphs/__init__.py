@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 from tests.graphs import channels, elementwise, patterns, products, shapes, windows  # their steps
-from tests.graphs.program import Program, random_inputs
+from tests.graphs.program import Program
+from tests.graphs.values import random_inputs
 
 from onebit.ir import Graph
 

@@ -7,6 +7,7 @@ import collections
 import pytest
 from tests.graphs import coverage
 from tests.graphs.case import random_case
+from tests.graphs.facts import Fact, facts
 
 from onebit.ir import passes, registry
 from onebit.ir.types import NUMPY
@@ -15,12 +16,12 @@ MOST_SEEDS = 4000
 
 
 @pytest.fixture(scope="module")
-def found() -> collections.Counter[coverage.Fact]:
+def found() -> collections.Counter[Fact]:
     """How many of the first seeds show each fact; as many seeds as it takes to see them all."""
-    counted: collections.Counter[coverage.Fact] = collections.Counter()
+    counted: collections.Counter[Fact] = collections.Counter()
     missing = set(coverage.WANTED)
     for seed in range(MOST_SEEDS):
-        met = set(coverage.facts(random_case(seed)))
+        met = set(facts(random_case(seed)))
         counted.update(met)
         missing -= met
         if not missing:
