@@ -57,8 +57,8 @@ sanitize: setup $(VENV)/.extra-test ## engine, loader, C interface under the add
 	@$(PY) -m tests.engine.files build/sanitize/files --count 200
 	@set -e; export ASAN_OPTIONS=detect_leaks=1; for kind in address,undefined thread; do \
 	  folder=build/sanitize/$${kind%,*}; \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $$folder -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DONEBIT_PYTHON=OFF \
-	    -DONEBIT_SANITIZE=$$kind > $$folder.log 2>&1 || { cat $$folder.log >&2; exit 1; }; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $$folder -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g" \
+	    -DONEBIT_PYTHON=OFF -DONEBIT_SANITIZE=$$kind > $$folder.log 2>&1 || { cat $$folder.log >&2; exit 1; }; \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build $$folder --target onebit_driver fuzz_load c_interface; \
 	  echo "Under -fsanitize=$$kind:"; \
 	  $$folder/onebit_driver build/sanitize/files/*.onebit; \
