@@ -290,3 +290,30 @@ def weight_that_is_no_constant(program: Program) -> object:
     dtype, (_, inputs) = program.types[weight]
     x = program.need(lambda given: given.dtype == dtype and bool(given.shape) and given.shape[-1] == inputs)
     return program.add("linear", x, weight)
+
+
+@step(2)
+def parameter_that_is_no_constant(program: Program) -> object:
+    """A scale, a shift or a slope that is a state which moves on, or is computed from one: it is no constant."""
+    if not (program.wild and program.batch_norm):
+        raise Impossible
+    x = program.need(has_channels("float32"))
+    if program.chance(0.5):
+        x = add_linear(program, x, "float32", program.choose.choice([1, 3, 8])) or x
+    channels = program.channels(x)
+    if not channels:
+        raise Impossible
+
+    def moving() -> str:
+        name = program.graph.state(program.array("float32", (channels,)), name=f"p{len(program.graph.tensors)}")
+        program.know(name, TensorType("float32", (channels,)))
+        other = program.add(program.choose.choice(["neg", "abs"]), name)  # what may take its place
+        return other if other and program.chance(0.4) else name
+
+    def fixed() -> str:
+        return channel_constant(program, x, False, True)
+
+    kind = program.choose.choice(["affine", "affine", "affine", "prelu", "quantize", "layer_norm", "batch_norm"])
+    count = {"affine": 2, "layer_norm": 2, "batch_norm": 4}.get(kind, 1)
+    vectors = [moving() if program.chance(0.5) else fixed() for _ in range(count)]
+    return program.add(kind, x, *vectors, **({"eps": 0.1} if "norm" in kind else {}))

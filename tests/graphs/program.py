@@ -49,7 +49,7 @@ class Program:
             given = TensorType(dtype, (self.batch, *sizes, channels))
             name = f"{BIG if dtype in WIDE and self.chance(0.5) else self.choose.choice(NAMES)}{number}"
             self.graph.inputs[name] = given
-            self._know(name, given)
+            self.know(name, given)
         dtype, shape = "", ()
         for number in range(self.choose.choice([0, 0, 0, 1, 2])):
             if number == 0 or self.chance(0.5):  # else two of a kind, that can trade places
@@ -60,9 +60,9 @@ class Program:
                 if self.chance(0.4):  # an image, so that it can be convolved
                     shape = (1, *(self.choose.randint(1, 5) for _ in range(2)), shape[1])
             name = self.graph.state(self.array(dtype, shape), bit=dtype == "bit", name=f"s{number}")
-            self._know(name, TensorType(dtype, shape))
+            self.know(name, TensorType(dtype, shape))
 
-    def _know(self, name: str, given: TensorType) -> None:
+    def know(self, name: str, given: TensorType) -> None:
         self.types[name] = given
         self.values.append(name)
         if given.dtype in WIDE:
@@ -124,7 +124,7 @@ class Program:
         if len(symbols) > 3 or size * 3 ** max(0, len(symbols) - 1) > MOST_ELEMENTS:
             return None
         name = self.graph.add(kind, *inputs, path=f"step.{kind}", name=f"n{len(self.graph.nodes)}", **attributes)
-        self._know(name, given)
+        self.know(name, given)
         return name
 
     def pick(self, accept: Callable[[TensorType], bool]) -> str | None:

@@ -105,6 +105,16 @@ def test_what_depends_on_constants_only_is_computed_once():
     assert_same_runs(graph, result, floats((2, 3)))
 
 
+def test_what_fails_on_constants_fails_where_it_is_needed_and_not_before():
+    graph = Graph({"x": TensorType("float32", (2,))})
+    rows = graph.add("embedding", graph.constant(floats((3, 4))), graph.constant(np.int64([5])))
+    graph.outputs = [graph.add("relu", "x")]
+    assert kinds(passes.optimize(graph)) == ["relu"]
+    graph.outputs = [rows]
+    with pytest.raises(ValueError, match=r"node 0 \(embedding\): index must be 0..2, got 5"):
+        passes.optimize(graph).run(floats(2))
+
+
 def test_a_state_is_no_constant():
     graph = Graph()
     h = graph.state(floats(3))
@@ -190,6 +200,20 @@ def test_an_affine_on_a_float_convolution_goes_into_its_weights():
     assert kinds(result) == ["conv", "add"]
     x = floats((2, 5, 5, 3), 3)
     np.testing.assert_allclose(result.run(x)[0][0], graph.run(x)[0][0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("computed", [True, False])
+def test_a_scale_that_moves_on_stays_out_of_the_weights(computed):
+    graph = Graph({"x": TensorType("float32", ("batch", 3)), "next": TensorType("float32", (2,))})
+    scale = graph.state(floats(2))
+    graph.states[scale] = "next"
+    y = graph.add("linear", "x", graph.constant(floats((2, 3))))
+    graph.outputs = [graph.add("affine", y, graph.add("relu", scale) if computed else scale, graph.constant(floats(2)))]
+    result = passes.fold_batch_norm(graph)
+    assert kinds(result) == kinds(graph)
+    x, moved = floats((4, 3)), floats(2, 5)
+    _, state = graph.run(x, moved)
+    assert same(graph.run(x, moved, state=state)[0][0], result.run(x, moved, state=state)[0][0])
 
 
 def test_what_something_else_reads_is_not_folded_away():

@@ -134,6 +134,7 @@ def _into_weights(graph: Graph) -> Graph:
             or product.kind not in ("conv", "linear")
             or product.inputs[1] in graph.bits
             or not graph.is_constant(product.inputs[1])
+            or not graph.is_constant(node.inputs[1])
             or graph.tensors[product.inputs[1]].dtype != np.float32
         ):
             result.nodes.append(node)
