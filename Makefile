@@ -43,6 +43,7 @@ bench: setup ## time the engine against PyTorch and ONNX Runtime (ARGS="--json" 
 
 docs: setup $(VENV)/.extra-docs ## build the documentation into site/
 	@$(BIN)/onebit plot operators --output docs/operators.svg
+	@$(BIN)/onebit plot operators --output docs/operators
 	@$(BIN)/mkdocs build --strict --quiet && echo "Documentation: site/index.html"
 
 fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, 100,000 random graphs through passes and engine (COUNT=, GRAPHS=)

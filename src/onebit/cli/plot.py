@@ -4,59 +4,140 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from onebit.cli.arguments import OutputWithDefault
+from onebit.cli.arguments import OptionalFile, OptionalPath, Output
 from onebit.cli.output import print_json
+
+FORMATS = (".svg", ".png", ".pdf")
+End = Annotated[float | None, arg(metavar="NUMBER", help_behavior_hint="")]
 
 
 def plot(
-    what: Positional[Literal["operators"]] = "operators",
+    what: Positional[Literal["operators", "network"]] = "operators",
+    file: OptionalFile = None,
     /,
     *,
-    output: OutputWithDefault = Path("operators.svg"),
-    low: float = -2.0,
-    high: float = 2.0,
+    image: OptionalPath = None,
+    output: Output = None,
+    low: End = None,
+    high: End = None,
     json: bool = False,
 ) -> None:
-    """Draw the value and the gradient of every operator into one picture.
+    """Draw the value and the gradient of every operator, or the way of a picture through a packed network: its bits,
+    layer by layer.
 
     Example: onebit plot operators --output operators.svg
 
+    Example: onebit plot network --output network.svg
+
     Args:
         what: what to draw.
-        output: the file to write; its ending (.svg, .png, .pdf) says which format.
-        low: left end of the x axis.
+        file: the packed file of network; the one for MNIST that comes with the package by default.
+        image: the picture for network; a 7 that comes with the package by default.
+        output: the file to write, by default operators.svg or network.svg in this folder. Operators: its ending (.svg,
+            .png, .pdf) says which format, and without an ending it is a folder that gets an .svg file for each.
+        low: left end of the x axis of operators; by default the axis shows four periods of a wave, else -2 to 2.
         high: right end of the x axis.
-        json: print the points of the curves as JSON and write no file.
+        json: print the points of the curves, or the bits of the network, as JSON and write no file.
     """
+    if what == "network":
+        if low is not None or high is not None:
+            raise ValueError("--low and --high are the ends of the axis of operators, and network has none")
+        _network(file, image, output, json)
+        return
+    if file is not None or image is not None:
+        raise ValueError(f"FILE and --image belong to network, got {file or image}")
+    _operators(output or Path("operators.svg"), low, high, json)
+
+
+def _operators(output: Path, low: float | None, high: float | None, json: bool) -> None:
     from onebit.nn import operators
 
-    if json:
-        keys = ("x", "forward", "gradient")
-        print_json({n: dict(zip(keys, operators.curve(n, low, high, 101))) for n in operators.registry})
-        return
-    from onebit.core.errors import require
-    from onebit.core.files import atomic
-
-    formats = (".svg", ".png", ".pdf")
-    if output.suffix not in formats:
-        raise ValueError(f"--output must end in {', '.join(formats)}, got {str(output)!r}")
-    matplotlib = require("matplotlib", "train", "plotting operators")
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    def ends(name: str) -> tuple[float, float]:
+        usual = operators.span(name)
+        return (usual[0] if low is None else low), (usual[1] if high is None else high)
 
     names = list(operators.registry)
-    columns = 3
-    rows = math.ceil(len(names) / columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False, layout="constrained")
-    for axis in axes.flat[len(names) :]:
-        axis.set_visible(False)
-    for name, axis in zip(names, axes.flat):
-        operators.plot(name, axis, low, high)
-        axis.set_title(name)
-    with atomic(output) as part:
-        figure.savefig(part, format=output.suffix[1:], metadata={"Date": None} if output.suffix == ".svg" else None)
+    if json:
+        keys = ("x", "forward", "gradient")
+        print_json({name: dict(zip(keys, operators.curve(name, *ends(name), 101))) for name in names})
+        return
+    if output.suffix not in (*FORMATS, ""):
+        raise ValueError(f"--output must end in {', '.join(FORMATS)}, got {str(output)!r}")
+    for name in names:
+        operators.curve(name, *ends(name), 2)  # what is wrong with the ends is said before anything is drawn
+    pyplot = _pyplot()
+    if output.suffix:
+        columns = 3
+        rows = math.ceil(len(names) / columns)
+        figure, axes = pyplot.subplots(
+            rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False, layout="constrained"
+        )
+        for axis in axes.flat[len(names) :]:
+            axis.set_visible(False)
+        for name, axis in zip(names, axes.flat):
+            operators.plot(name, axis, *ends(name))
+            axis.set_title(name)
+        _save(figure, output)
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            figure, axis = pyplot.subplots(figsize=(4, 2.6))
+            figure.subplots_adjust(left=0.12, right=0.98, bottom=0.18, top=0.97)
+            operators.plot(name, axis, *ends(name))
+            axis.set_title("")
+            _save(figure, output / f"{name}.svg")
+            pyplot.close(figure)
     print(f"{len(names)} operators drawn: {output}")
+
+
+def _pyplot() -> Any:
+    from onebit.core.errors import require
+
+    require("matplotlib", "train", "plotting operators").use("agg")
+    pyplot = require("matplotlib.pyplot", "train", "plotting operators")
+    pyplot.rcParams["svg.hashsalt"] = "onebit"  # the same plot is the same text
+    return pyplot
+
+
+def _save(figure: Any, path: Path) -> None:
+    from onebit.core.files import atomic
+
+    with atomic(path) as part:
+        figure.savefig(part, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _network(file: Path | None, image: Path | None, output: Path | None, json: bool) -> None:
+    from onebit import examples, ir, runtime
+    from onebit.cli import picture
+    from onebit.cli.output import packed_file
+    from onebit.cli.run import scores
+    from onebit.core.files import write_text
+    from onebit.evidence import passage
+
+    output = output or Path("network.svg")
+    if output.suffix != ".svg":
+        raise ValueError(f"--output must end in .svg, got {str(output)!r}")
+    if file is None:
+        file = examples.network("mnist")
+    model = runtime.load(packed_file(file))
+    shape = tuple(model.inputs[0].shape)
+    if len(model.inputs) != 1 or len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
+        raise ValueError(f"{file} takes {', '.join(map(str, model.inputs))}, which is no picture")
+    image = image or next(path for path in examples.pictures("mnist") if path.stem == "7")
+    channels, height, width = (int(size) for size in shape[1:])
+    pixels = picture.read(image, channels, height, width)
+    x = model.normalize(pixels)
+    maps = passage.bits(ir.load(file), x)
+    if not maps:
+        raise ValueError(f"{file} makes no map of bits that could be drawn")
+    found = scores(model, x)[0]
+    if json:
+        print_json({"scores": found, "bits": maps})
+        return
+    names = model.class_names or [str(number) for number in range(len(found))]
+    write_text(output, passage.drawing(pixels[0].mean(0).astype("uint8"), maps, found.tolist(), names))
+    print(f"{len(maps)} layers of bits drawn: {output}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -21,9 +20,7 @@ def cards(names: Iterable[str] | None = None) -> list[dict[str, str]]:
     found = []
     for name in operators.registry if names is None else names:
         operator = operators.finished(name)
-        # A wave is drawn over four of its periods, all others over [-2, 2].
-        end = 4 * math.pi / float(operator.freq) if isinstance(operator, operators.PeriodicSign) else 2.0
-        x, forward, gradient = operators.curve(operator, -end, end, 321)
+        x, forward, gradient = operators.curve(operator, *operators.span(operator), 321)
         found.append(
             {
                 "name": name,

@@ -11,7 +11,7 @@ from onebit.nn.operators.base import Operator, apply, sign
 from onebit.nn.operators.fourier import FourierSign
 from onebit.nn.operators.levels import Round, Step, Ternary
 from onebit.nn.operators.periodic import PeriodicSign, periodic_sign
-from onebit.nn.operators.plot import curve, finished, plot
+from onebit.nn.operators.plot import curve, finished, plot, span
 from onebit.nn.operators.registry import build, registry
 from onebit.nn.operators.signs import ClippedSTESign, IdentitySTESign, PolynomialSign, SwishSign, approx_sign
 
@@ -39,4 +39,5 @@ __all__ = [
     "power_sign",
     "registry",
     "sign",
+    "span",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from onebit.core.errors import check_range, require
 from onebit.core.progress import Progress
 from onebit.nn.operators.base import Operator
+from onebit.nn.operators.periodic import PeriodicSign
 from onebit.nn.operators.registry import build
 
 
@@ -25,6 +27,18 @@ def finished(operator: str | Operator) -> Operator:
     if callable(schedule):
         schedule(Progress.complete())
     return made
+
+
+def span(operator: str | Operator) -> tuple[float, float]:
+    """The interval that shows an operator: four periods of a wave, [-2, 2] for all others.
+
+    Example:
+        >>> span("clipped")
+        (-2.0, 2.0)
+    """
+    operator = finished(operator)
+    end = 4 * math.pi / float(operator.freq) if isinstance(operator, PeriodicSign) else 2.0
+    return -end, end
 
 
 def curve(
@@ -57,15 +71,24 @@ def curve(
     return x.detach().numpy(), y.detach().numpy(), gradient.numpy()
 
 
-def plot(operator: str | Operator, ax: Any = None, low: float = -2.0, high: float = 2.0, n: int = 401) -> Any:
+def plot(
+    operator: str | Operator, ax: Any = None, low: float | None = None, high: float | None = None, n: int = 401
+) -> Any:
     """Draw value and gradient into ``ax`` (a matplotlib axes; a new one without) and return it.
+
+    Args:
+        operator: an operator, or a name, see :func:`finished`.
+        ax: where to; a new one without.
+        low, high: ends of the x axis; those of :func:`span` without.
+        n: number of points.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
     pyplot = require("matplotlib.pyplot", "train", "plotting operators")
     operator = finished(operator)
-    x, forward, gradient = curve(operator, low, high, n)
+    ends = span(operator)
+    x, forward, gradient = curve(operator, ends[0] if low is None else low, ends[1] if high is None else high, n)
     if ax is None:
         _, ax = pyplot.subplots(figsize=(4, 3))
     ax.axhline(0, color="0.85", linewidth=0.8)
