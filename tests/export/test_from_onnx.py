@@ -78,7 +78,10 @@ def test_thresholds_codes_and_padding_come_back_as_the_kinds_they_were(tmp_path)
     bits = graph.add("threshold", sums, limit, sense)
     weight = graph.constant(rng.choice(np.int8([-1, 1]), (4, 3, 3, 9)), bit=True)
     y = graph.add("conv", bits, weight, padding=[1, 0, 2, 1], pad_value=-1, stride=[2, 1])
-    graph.outputs = [y, graph.add("quantize", "x", graph.constant(np.float32([-0.5, 0.0, 2.0])), zero_point=-3)]
+    steps = graph.constant(np.float32([-0.5, 0.0, 2.0]))
+    graph.outputs = [y, graph.add("quantize", "x", steps, zero_point=-3)]
+    for dtype in ("int8", "uint8"):
+        graph.outputs.append(graph.add("quantize", "x", steps, low=0, high=90, dtype=dtype))
     back = from_onnx(to_onnx(graph, tmp_path / "codes.onnx"))
     kinds = [node.kind for node in passes.optimize(back).nodes]
     assert Counter(kinds) == Counter(node.kind for node in graph.nodes)
@@ -86,6 +89,17 @@ def test_thresholds_codes_and_padding_come_back_as_the_kinds_they_were(tmp_path)
     assert padded.attributes["padding"] == [1, 0, 2, 1]
     x = rng.standard_normal((2, 6, 6, 3)).astype(np.float32) * 9
     assert all(map(same, back.run(x)[0], graph.run(x)[0]))
+
+
+def test_scalars_and_axes_of_size_1_keep_their_rank(tmp_path):
+    graph = Graph({"x": TensorType("float32", (3,))})
+    wide = graph.add("add", "x", graph.constant(np.ones((1, 1, 3), np.float32)))
+    least = graph.add("reduce", "x", op="min")
+    graph.outputs = [wide, graph.add("compare", least, graph.constant(np.float32(0.5)), op="le")]
+    x = np.float32([1, 2, 3])
+    for got, want in zip(session(exported(graph)).run(None, {"x": x}), graph.run(x)[0]):
+        np.testing.assert_array_equal(got, want, strict=True)
+    assert all(map(same, from_onnx(to_onnx(graph, tmp_path / "scalar.onnx")).run(x)[0], graph.run(x)[0]))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

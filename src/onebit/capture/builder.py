@@ -84,7 +84,7 @@ class Builder:
 
         Vectors of different ``source`` are kept apart: those of layers that have not been trained are equal by chance.
         """
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array).reshape(array.shape)  # a scalar stays one
         apart = source is not None and array.ndim == 1 and array.size > 1
         key = (
             "bit" if bits else array.dtype.name,

@@ -243,8 +243,8 @@ class Exporter:
 
     def operands(self, values: Sequence[str], order: Order, dtype: str | None = None) -> list[str]:
         """Tensors that hold values, ready to be broadcast together; their result is in ``order``."""
-        constant = all(map(self.graph.is_constant, values))
-        return [self.operand(value, order, dtype, whole=constant) for value in values]
+        full = any(len(self.types[v].shape) == len(order) for v in values if not self.graph.is_constant(v))
+        return [self.operand(value, order, dtype, whole=not full) for value in values]
 
     def operand(self, value: str, order: Order, dtype: str | None = None, *, whole: bool = True) -> str:
         """A tensor that holds a value of the same or a lower rank, ready for broadcasting with tensors in ``order``.

@@ -72,11 +72,16 @@ def cast(call: Call):
         return b.floats(x) if x.dtype == "int64" else x
     inner = call.maker(0, "Where")
     if source == "float32" and x.dtype == "float32" and inner is not None and _is_guard(inner, target):
-        x = inner.value(1)
+        x = b.floats(inner.value(1))
     if target == "bool":
         return b.as_dtype(x, "bool")
     if x.dtype in HELD.get(target, ()):
         return x
+    made = b.producer(x.name)
+    if target in ("int8", "uint8") and made is not None and made.kind == "quantize":
+        low, high = _limits(target)
+        if low <= made.attributes["low"] and made.attributes["high"] <= high:  # codes of either dtype
+            return b.value(b.emit("quantize", *made.inputs, **{**made.attributes, "dtype": target}), x.order)
     return b.as_dtype(x, target)
 
 

@@ -39,7 +39,7 @@ def where(e: Exporter, node: Node) -> None:
     order = e.common_order(*node.inputs)
     dtype = e.types[node.output].dtype
     given = dtype if dtype in NATIVE else "float32"
-    names = e.operands(branches, order, given)
+    names = [e.operand(x, order, given) for x in branches]
     e.set(node.output, e.emit("Where", e.operand(condition, order), *names), order, given)
 
 
