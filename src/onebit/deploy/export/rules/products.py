@@ -54,8 +54,8 @@ def product(
 ) -> None:
     """The result of a convolution or linear node, in ``order``, from ``multiply(weight)``.
 
-    Integers are multiplied as floats, which is exact where no sum can reach 2^24 (and four times as fast in ONNX
-    Runtime as ``ConvInteger``). Where one can, the weights are taken apart into digits of fewer bits, the sums of which
+    Integers are multiplied as floats, which is exact where no sum can reach 2^24 (and faster in ONNX Runtime
+    than ``ConvInteger``). Where one can, the weights are taken apart into digits of fewer bits, the sums of which
     stay below, and put together as int32.
     """
     x, weight = node.inputs
