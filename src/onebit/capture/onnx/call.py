@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,6 @@ class Call:
     inputs: Sequence[Known | None]
     outputs: int = 1
     dtype: str = "float32"
-    users: int = field(default=0)
 
     def unsupported(self, what: str, advice: str) -> Unsupported:
         """The error for something in this node."""

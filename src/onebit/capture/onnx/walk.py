@@ -26,9 +26,9 @@ TORCH = {name: getattr(torch, name) for name in file.DTYPES}
 def from_onnx(path: str | Path) -> ir.Graph:
     """The graph of an ONNX file.
 
-    Standard operators only (opset 7 or newer, float32). A file of :func:`onebit.deploy.to_onnx` gives back a graph with
-    the same outputs to the bit. In others, too, bits and integers are found where they are: a sign written as a
-    comparison and a selection of -1 and +1, weights of -1 and +1, integer codes that were cast to float.
+    Standard operators only (opset 7 or newer, float32). A file of :func:`onebit.deploy.export.to_onnx` gives back a
+    graph with the same outputs to the bit. In others, too, bits and integers are found where they are: a sign written
+    as a comparison and a selection of -1 and +1, weights of -1 and +1, integer codes that were cast to float.
 
     Args:
         path: of one file that holds its weights itself.
@@ -40,6 +40,19 @@ def from_onnx(path: str | Path) -> ir.Graph:
     Raises:
         ValueError: no ONNX file, or one that is damaged.
         Unsupported: an operator, dtype or size that the graph cannot hold; names the node and says what to do.
+
+    Example:
+        >>> import tempfile
+        >>> from onnx import TensorProto, helper
+        >>> x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 3]) for name in "xy")
+        >>> body = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "small", [x], [y])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "small.onnx"
+        ...     opset = helper.make_opsetid("", 17)
+        ...     _ = path.write_bytes(helper.make_model(body, opset_imports=[opset]).SerializeToString())
+        ...     graph = from_onnx(path)
+        >>> str(graph.inputs["x"]), [node.kind for node in graph.nodes]
+        ('float32 (rows, 3)', ['relu'])
     """
     return Walk(file.read_model(path)).graph()
 

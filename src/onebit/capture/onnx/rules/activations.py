@@ -13,7 +13,7 @@ from onebit.ir import Node
 
 @rule("PRelu")
 def prelu(call: Call) -> Value:
-    b, x = call.b, b_floats(call)
+    b, x = call.b, call.b.floats(call.operand(0))
     slope = call.constant(1)
     if slope is None:
         return _where_positive(call, x, b.float_op("mul", x, call.operand(1)))
@@ -24,11 +24,6 @@ def prelu(call: Call) -> Value:
         x = b.channels_last(x, axes[0] - slope.ndim + len(x.shape))
     name = b.emit("prelu", x.name, b.vector(constant(torch.from_numpy(slope.reshape(-1).copy()))))
     return b.value(name, x.order)
-
-
-def b_floats(call: Call) -> Value:
-    """The first input as floats."""
-    return call.b.floats(call.operand(0))
 
 
 def _where_positive(call: Call, x: Value, below: Value) -> Value:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import torch
 
 from onebit.capture.onnx.call import Call, rule
 from onebit.capture.onnx.rules.quantization import codes
-from onebit.capture.values import Constant, Value, constant
+from onebit.capture.values import Value
 
 
 @rule("Where", dtype=1)
@@ -20,20 +17,9 @@ def where(call: Call) -> Value:
         if found is not None:
             return found
     condition, *branches = (call.operand(index) for index in range(3))
-    dtype = common_dtype(branches, call.dtype)
+    narrow = {x.dtype if isinstance(x, Value) else call.dtype for x in branches}
+    dtype = narrow.pop() if len(narrow) == 1 else call.dtype
     return b.elementwise("where", condition, *branches, dtypes=["bool", dtype, dtype])
-
-
-def common_dtype(operands: Sequence[Value | Constant], wide: str) -> str:
-    """The narrow dtype that values share, if constants fit it; else the dtype of the file."""
-    narrow = {x.dtype for x in operands if isinstance(x, Value)}
-    if len(narrow) != 1:
-        return wide
-    (dtype,) = narrow
-    constants = [x.tensor for x in operands if isinstance(x, Constant)]
-    if dtype == "bit":
-        return dtype if not constants else wide
-    return dtype if not constants or dtype == wide else wide
 
 
 def _extreme(call: Call) -> Value | None:
@@ -110,8 +96,3 @@ def _rounded(call: Call) -> Value | None:
     if not fits or len(axes) > 1 or not isinstance(x, Value):
         return None
     return codes(call, call.b.floats(x), scale, axes[0] if axes else 0, int(zero), int(low), int(high))
-
-
-def as_constant(array: np.ndarray) -> Constant:
-    """An array as a constant of the builder."""
-    return constant(torch.from_numpy(array.copy()))
