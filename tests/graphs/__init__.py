@@ -3,15 +3,19 @@
 ``random_graph(rng)`` makes one graph and inputs for it in a millisecond or so; ``graphs()`` is a hypothesis strategy
 over it (a seed and a number of steps, so failures shrink to few nodes). A graph is grown as a program: each step
 appends a node (or a block of nodes as they occur in networks) whose inputs are chosen among the existing values of a
-suitable type, so every kind can follow every kind. Constants are finite; inputs may hold NaN, infinities, denormals
-and -0.0.
+suitable type, so every kind can follow every kind. Constants and inputs may hold NaN,
+infinities, denormals and -0.0.
+
+Beside the generator: ``case`` (a graph with its runs, saved and loaded), ``checks`` (what must hold of it),
+``rounding`` (how far two graphs may differ that round differently), ``shrink`` and ``resize`` (a failing case made
+small), ``isolated`` (work that may die), ``facts`` and ``coverage`` (what is met how often).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
-from tests.graphs import channels, elementwise, patterns, products, shapes, windows  # their steps
+from tests.graphs import channels, elementwise, patterns, products, shapes, unusual, windows  # their steps
 from tests.graphs.program import Program
 from tests.graphs.values import random_inputs
 
@@ -26,6 +30,7 @@ __all__ = [
     "random_graph",
     "random_inputs",
     "shapes",
+    "unusual",
     "windows",
 ]
 

@@ -31,8 +31,8 @@ def _partner(program: Program, a: str) -> str:
 @step(8)
 def two_operands(program: Program) -> object:
     kind = program.choose.choice(["add", "add", "sub", "mul", "mul", "div", "max", "min"])
-    dtypes = ("float32",) if kind == "div" else ("float32", "float32", "int32", "int64")
-    a = program.need(lambda given: given.dtype in dtypes)
+    dtype = "float32" if kind == "div" else program.choose.choice(["float32", "float32", "int32", "int64"])
+    a = program.need(lambda given: given.dtype == dtype)
     b = _partner(program, a)
     if program.choose.random() < 0.5:
         a, b = b, a
@@ -81,7 +81,7 @@ def logical(program: Program) -> object:
     return program.add(program.choose.choice(["logical_and", "logical_or"]), a, _partner(program, a))
 
 
-@step(3)
+@step(6)
 def where(program: Program) -> object:
     condition = program.need(lambda given: given.dtype == "bool")
     dtype = program.types[program.need_any()].dtype

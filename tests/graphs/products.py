@@ -165,7 +165,7 @@ def matmul(program: Program) -> object:
     return b and program.add("matmul", a, b)
 
 
-@step(5)
+@step(8)
 def attention(program: Program) -> object:
     """How every place of a sequence of any length goes with every other; an error of the run where it is empty."""
     x = program.need(lambda given: is_float(given) and len(given.shape) >= 2 and isinstance(given.shape[-2], str))

@@ -39,7 +39,7 @@ class Program:
 
     def _start(self) -> None:
         for number in range(self.choose.choice([1, 1, 1, 2, 3])):
-            rank = self.choose.choice([4, 4, 4, 4, 2, 3])
+            rank = 3 if self.length and self.chance(0.4) else self.choose.choice([4, 4, 4, 4, 2, 3])
             wide = self.choose.random() < 0.08
             sizes: list[int | str] = [self.choose.randint(1, 2 if wide else 8) for _ in range(rank - 2)]
             if self.length and rank > 2 and self.chance(0.8):

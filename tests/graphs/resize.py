@@ -13,17 +13,19 @@ from onebit.ir import dim as dims
 PER_CHANNEL = ("affine", "threshold", "prelu", "quantize", "layer_norm", "batch_norm")
 
 
-def resized(case: Case, name: str, axis: int, size: int) -> Case | None:
-    """The case with at most ``size`` entries along an axis of an input or constant; None where no graph comes of it."""
-    graph = case.graph.copy()
-    runs = case.runs
-    part = (slice(None),) * axis + (slice(size),)
-    if name in graph.tensors:
-        graph.tensors[name] = graph.tensors[name][part]
-    else:
+def resized(case: Case, places: list[tuple[str, int]], size: int) -> Case | None:
+    """The case with at most ``size`` entries along these axes of inputs and constants; None where no graph comes of
+    it."""
+    graph, runs = case.graph.copy(), [list(inputs) for inputs in case.runs]
+    for name, axis in places:
+        part = (slice(None),) * axis + (slice(size),)
+        if name in graph.tensors:
+            graph.tensors[name] = graph.tensors[name][part]
+            continue
         position = list(graph.inputs).index(name)
         given = graph.inputs[name]
-        runs = [[*inputs[:position], inputs[position][part], *inputs[position + 1 :]] for inputs in runs]
+        for inputs in runs:
+            inputs[position] = inputs[position][part]
         if isinstance(given.shape[axis], int):
             shape = (*given.shape[:axis], min(size, given.shape[axis]), *given.shape[axis + 1 :])
             graph.inputs[name] = TensorType(given.dtype, shape)

@@ -202,14 +202,19 @@ def _with_node(case: Case, index: int, given: dict) -> Case:
 
 
 def sizes(case: Case) -> Iterator[Case]:
-    """An axis of an input or a constant cut to 1, to a half, by one; what no longer fits is cut as well."""
+    """An axis of an input or a constant cut to 1, to a half, by one, and all axes of inputs that have its size; what no
+    longer fits is cut as well."""
     graph = case.graph
     for name in (*graph.inputs, *graph.tensors):
         for axis, size in enumerate(_shape(case, name)):
+            alike = [
+                (other, place) for other in graph.inputs for place, n in enumerate(_shape(case, other)) if n == size
+            ]
             for smaller in sorted({1, size // 2, size - 1} - {size, 0, -1}):
-                candidate = resized(case, name, axis, smaller)
-                if candidate is not None:
-                    yield candidate
+                for places in ([(name, axis)], alike) if (name, axis) in alike[:1] else ([(name, axis)],):
+                    candidate = resized(case, places, smaller)
+                    if candidate is not None:
+                        yield candidate
 
 
 def _shape(case: Case, name: str) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ def add_batch_norm(program: Program, x: str) -> str | None:
     return program.add("batch_norm", x, *[program.keep(array, "float32") for array in arrays], eps=1e-5)
 
 
-@step(2)
+@step(6)
 def symbolic_windows(program: Program) -> object:
     """Windows along an axis whose size is a symbol: their number must be a multiple of it."""
     x = program.need(
