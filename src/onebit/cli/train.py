@@ -57,6 +57,8 @@ def train(
         )
     with resumable(lambda: f"the same command with --resume goes on with the run in {folder}"):
         result = job.run(folder, resume, progress=not json)
+    if not _speaks():
+        return
     test = result.history.test
     if json:
         print_json({"folder": folder, "job": job.to_dict(), "test": test, "history": result.history.rows})
@@ -66,6 +68,13 @@ def train(
             f"{100 * test.accuracy:.2f} % of {test.count} test examples of {job.data} are right, loss {test.loss:.4f}"
         )
     print(f"The run is in {folder}; `onebit pack {folder}` makes a file for the engine of it")
+
+
+def _speaks() -> bool:
+    """Whether this process prints: the first of those that train together."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
 
 
 def _job(recipe: Path | None, model: str, data: str, scheme: str, size: tuple[str, ...], teacher: str, flags: dict):
