@@ -202,6 +202,25 @@ def test_an_affine_on_a_float_convolution_goes_into_its_weights():
     np.testing.assert_allclose(result.run(x)[0][0], graph.run(x)[0][0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("product", [True, False])
+def test_a_factor_that_becomes_subnormal_is_not_folded(product):
+    """1e-39 is exact as it stands, and 1e-40, a tenth of it, has 17 bits: too few for a sum of 1e30."""
+    graph = Graph({"x": TensorType("float32", ("batch", 1))})
+    y = graph.add("linear", "x", graph.constant(np.float32([[0.3]]))) if product else "x"
+    y = graph.add("mul", y, graph.constant(np.float32([0.1])))
+    graph.outputs = [graph.add("mul", y, graph.constant(np.float32([1e-39])))]
+    result = passes.fold_batch_norm(graph)
+    assert kinds(result) == kinds(graph)
+    weights = Graph({"x": TensorType("float32", ("batch", 1))})
+    y = weights.add("linear", "x", weights.constant(np.float32([[1e-20]])))
+    weights.outputs = [weights.add("affine", y, *[weights.constant(np.float32([value])) for value in (1e-20, 1)])]
+    assert kinds(passes.fold_batch_norm(weights)) == ["linear", "affine"]
+    alone = Graph({"x": TensorType("float32", ("batch", 1))})
+    vectors = [alone.constant(np.float32([value])) for value in (1e-40, 0, 0, 4)]
+    alone.outputs = [alone.add("batch_norm", "x", *vectors, eps=0)]
+    assert kinds(passes.fold_batch_norm(alone)) == ["affine"]  # a file cannot hold it otherwise
+
+
 @pytest.mark.parametrize("computed", [True, False])
 def test_a_scale_that_moves_on_stays_out_of_the_weights(computed):
     graph = Graph({"x": TensorType("float32", ("batch", 3)), "next": TensorType("float32", (2,))})

@@ -11,6 +11,8 @@ from onebit.ir.kind import registry
 from onebit.ir.passes.rewrite import Names, channel_vector, operand, read_once
 from onebit.ir.types import TensorType
 
+SMALLEST_NORMAL = np.finfo(np.float32).smallest_normal
+
 
 @dataclass(frozen=True)
 class Link:
@@ -29,7 +31,8 @@ def fold_batch_norm(graph: Graph) -> Graph:
     ``batch_norm``, ``affine``, ``cast`` from int32, ``neg``, and ``mul``, ``div``, ``add``, ``sub`` with constants per
     channel becomes one ``affine`` where it has two nodes or more. All is composed in float64 and rounded once, so
     floats may change in their last bits. An ``affine`` on a float ``conv`` or ``linear`` with float weights then
-    scales the weights, and only its shift stays, as an ``add``.
+    scales the weights, and only its shift stays, as an ``add``. What would overflow, or lose bits because a factor
+    becomes subnormal, stays as it is; a ``batch_norm`` alone is folded wherever that is finite.
     """
     with np.errstate(all="ignore"):  # what leaves float32 on the way is seen afterwards, and left as it is
         return _into_weights(_chains(graph))
@@ -51,11 +54,11 @@ def _chains(graph: Graph) -> Graph:
                 before.shift * link.scale + link.shift,
                 (*before.nodes, *link.nodes),
             )
-            if _is_float32(joined):
+            if _is_finite(joined) and _keeps_its_bits(joined.scale):
                 link = joined
                 del links[before.nodes[-1].output]  # it is inside now
         links[node.output] = link
-    folded = {name: link for name, link in links.items() if _pays(link) and _is_float32(link)}
+    folded = {name: link for name, link in links.items() if _pays(link) and _is_finite(link)}
     inner = {node.output for link in folded.values() for node in link.nodes[:-1]}
     names = Names(graph)
     result = graph.copy()
@@ -78,7 +81,13 @@ def _pays(link: Link) -> bool:
     return len(link.nodes) > 1 or link.nodes[0].kind == "batch_norm"
 
 
-def _is_float32(link: Link) -> bool:
+def _keeps_its_bits(factors: np.ndarray) -> bool:
+    """Whether these float64 factors are rounded to float32 with a small relative error: finite, zero or normal."""
+    rounded = factors.astype(np.float32)
+    return bool(np.all(np.isfinite(rounded) & ((factors == 0) | (np.abs(rounded) >= SMALLEST_NORMAL))))
+
+
+def _is_finite(link: Link) -> bool:
     return all(np.all(np.isfinite(vector.astype(np.float32))) for vector in (link.scale, link.shift))
 
 
@@ -140,12 +149,12 @@ def _into_weights(graph: Graph) -> Graph:
             result.nodes.append(node)
             continue
         weight, scale = graph.tensors[product.inputs[1]], graph.tensors[node.inputs[1]]
-        scaled = (weight.astype(np.float64) * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
-        if not np.all(np.isfinite(scaled)):
+        scaled = weight.astype(np.float64) * scale.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))
+        if not _keeps_its_bits(scaled):
             result.nodes.append(node)
             continue
         weights[x] = names.new("weight")
-        result.tensors[weights[x]] = scaled
+        result.tensors[weights[x]] = scaled.astype(np.float32)
         result.nodes.append(Node("add", (x, node.inputs[2]), node.outputs, {}, node.path))
     result.nodes = [
         replace(node, inputs=(node.inputs[0], weights[node.output])) if node.output in weights else node
