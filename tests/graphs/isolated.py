@@ -63,7 +63,7 @@ class Farm:
     ) -> None:
         if jobs < 1:
             raise ValueError(f"jobs must be 1 or more, got {jobs}")
-        self._work, self._patience = work, patience
+        self._work, self._patience, self._parent = work, patience, os.getpid()
         self._shares = [list(seeds[first::jobs]) for first in range(min(jobs, len(seeds)))]
         self._running: dict[Connection, tuple[BaseProcess, int, int]] = {}  # worker: process, share, seeds done
         self._at = FORK.Array("q", max(1, len(self._shares)))  # the position in its share where each worker is
@@ -98,6 +98,8 @@ class Farm:
         seeds = self._shares[share]
         found: list[tuple[int, str]] = []
         for position in range(first, len(seeds)):
+            if os.getppid() != self._parent:  # nobody waits for it any more
+                return
             self._at[share], self._since[share] = position, time.monotonic()
             try:
                 self._work(seeds[position])
