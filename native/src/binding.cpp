@@ -7,6 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -40,7 +41,12 @@ nb::dlpack::dtype array_dtype(DType dtype) {
 
 // An array whose memory Python owns.
 nb::object new_array(DType dtype, const Shape& shape, void** data) {
-    auto memory = std::make_unique<Buffer>(allocate(static_cast<std::size_t>(element_count(shape)) * element_bytes(dtype)));
+    auto memory = std::make_unique<Buffer>();
+    try {
+        *memory = allocate(static_cast<std::size_t>(element_count(shape)) * element_bytes(dtype));
+    } catch (const std::bad_alloc&) {
+        fail("an array of ", name(dtype), " ", text(shape), " needs more memory than the machine gives");
+    }
     *data = memory->get();
     nb::capsule owner(memory.release(), [](void* p) noexcept { delete static_cast<Buffer*>(p); });
     std::vector<std::size_t> sizes(shape.begin(), shape.end());
@@ -75,6 +81,9 @@ public:
             const nb::gil_scoped_release release;
             const std::span bytes(static_cast<const std::byte*>(buffer.buf), static_cast<std::size_t>(buffer.len));
             model_ = std::make_unique<Model>(load_graph(bytes), threads, isa.value_or(""), max_memory, grain);
+        } catch (const std::bad_alloc&) {
+            PyBuffer_Release(&buffer);
+            fail("the network needs more memory than the machine gives");
         } catch (...) {
             PyBuffer_Release(&buffer);
             throw;

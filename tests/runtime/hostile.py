@@ -1,10 +1,18 @@
 """Files made to hurt a reader: each is valid or nearly so, of a size that is asked for, and would be slow or large in a
-reader that is quadratic, recursive or trusting somewhere. ``FILES`` holds them by name, as ``make(count) -> bytes``."""
+reader that is quadratic, recursive or trusting somewhere. ``FILES`` holds them by name, as ``make(count) -> bytes``;
+``HUGE`` holds small files whose run would take more memory than there is.
+
+    python -m tests.runtime.hostile --count 100000      load and run each of that size; status 1 where a rule is broken
+"""
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
+import os
+import sys
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +163,104 @@ FILES: dict[str, Callable[[int], bytes]] = {
         {"w": np.zeros(0, np.uint64)},
     ),
 }
+
+
+def far(kind: str, attributes: dict[str, Any], size: int = 1) -> bytes:
+    """A window that reads far beyond a small map."""
+    weight = {"w": np.ones((1, 1, 1, 1), np.float32)} if kind == "conv" else {}
+    return packed.one_node(kind, {"x": ("float32", [1, size, size, 1])}, weight, attributes)
+
+
+def doubling(times: int) -> bytes:
+    """Each node twice as wide as the one before."""
+    made = ["x", *names(times)]
+    nodes = [["concat", [a, a], [b], {"axis": 1}] for a, b in itertools.pairwise(made)]
+    return packed.container(text(packed.graph([["x", "float32", [1, 4]]], nodes, [made[-1]])), {})
+
+
+def repeated(count: int, times: int) -> bytes:
+    """One large value, handed out many times."""
+    grow = [["broadcast_to", ["x"], ["y"], {"shape": [count]}]]
+    return packed.container(text(packed.graph([["x", "float32", [1]]], grow, ["y"] * times)), {})
+
+
+def tall(height: int) -> bytes:
+    """A convolution of bits along a very long map of one column."""
+    nodes = [
+        ["broadcast_to", ["x"], ["long"], {"shape": [1, height, 1, 1]}],
+        ["conv", ["long", "w"], ["y"], {"padding": [1, 1, 1, 1]}],
+    ]
+    graph = packed.graph([["x", "bit", [1]]], nodes, ["y"])
+    return packed.packed_file(graph, {}, {"w": np.ones((1, 3, 3, 1), np.int8)})
+
+
+PADDING = {"padding": [65535] * 4, "stride": [65535, 65535]}
+WINDOW = {"kernel": [65535, 65535], "stride": [1, 1], "padding": [65535, 65535, 65535, 65535]}
+HUGE: dict[str, bytes] = {
+    "one value of 2^50 bytes": packed.one_node(
+        "broadcast_to", {"x": ("float32", [1])}, attributes={"shape": [2**24, 2**24]}
+    ),
+    "an output of 2^36 bytes": repeated(2**34, 1),
+    "an output of 16 MiB, 4096 times": repeated(2**22, 4096),
+    "forty doublings": doubling(40),
+    "a map of 2^30 rows": tall(2**30),
+    "padding of 2^34 pixels": far("conv", {"padding": [65535] * 4}),
+    "a pool of 2^33 windows": far("avg_pool", WINDOW),
+    "pads of 2^31 on each side": packed.one_node(
+        "pad", {"x": ("float32", [1])}, attributes={"pads": [[2**31 - 1] * 2], "value": 0}
+    ),
+    "an outer product of 2^40": packed.one_node("matmul", {"x": ("float32", [2**20, 0]), "z": ("float32", [0, 2**20])}),
+    "bits of 2^40": packed.one_node(
+        "pad", {"x": ("bit", [1])}, attributes={"pads": [[2**31 - 1, 2**31 - 1]], "value": 1}
+    ),
+}
+
+
+def judge(number: int) -> str | None:
+    """What is wrong with how the readers treat file ``number``: engine first, then interpreter."""
+    from onebit import runtime
+
+    from .mutate import is_sentence, load_bound, outcome, small_inputs
+
+    name, isa = list(FILES)[number // 2], (None, "interpreter")[number % 2]
+    data = FILES[name](COUNT)
+    if isa:
+        tracemalloc.start()
+    try:
+        model = runtime.Model(data, isa=isa, max_memory=1 << 28)
+    except ValueError as error:
+        return None if is_sentence(str(error)) else f"{name}: no sentence: {str(error)[:200]!r}"
+    finally:
+        held = tracemalloc.get_traced_memory()[1] if isa else 0
+        tracemalloc.stop()
+    if held > load_bound(len(data)):
+        return f"{name}: the Python reader held {held} bytes for a file of {len(data)}"
+    outcome(model, small_inputs(model, 1, np.random.default_rng(0)))
+    return None
+
+
+COUNT = int(os.environ.get("HOSTILE_COUNT", "1000"))
+
+
+def main() -> int:
+    """See the module."""
+    from onebit.cli.output import progress
+
+    from .watch import watch
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000, help="how many of what makes a file long")
+    parser.add_argument("--limit", type=float, default=120, help="seconds that one file may take")
+    arguments = parser.parse_args()
+    os.environ["HOSTILE_COUNT"] = str(arguments.count)  # the processes that judge read it
+    found = 0
+    with progress("hostile files", 2 * len(FILES)) as advance:
+        for problem in watch(judge, range(2 * len(FILES)), os.cpu_count() or 1, arguments.limit, advance):
+            found += 1
+            print(problem, flush=True)
+    print(f"{len(FILES)} files made to hurt a reader, {found} findings")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import random
 import struct
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from tests.graphs import random_graph
+
+from onebit import ir
+from onebit.core.errors import Unsupported
+
 from . import packed
+
+RANDOM_GRAPHS = 24
 
 
 class Raw(str):
@@ -194,12 +204,87 @@ def change_bytes(rng: random.Random, data: bytes) -> bytes:
     return data[:at] + struct.pack("<Q", number) + data[at + 8 :]
 
 
+def change_edges(rng: random.Random, graph: Any) -> None:
+    """One change of what reads what, in place: cycles, use before definition, names twice, nodes out of order."""
+    fields = dict(graph)
+    nodes = fields["nodes"]
+    if not nodes:
+        return
+    action, one, other = rng.randrange(7), rng.choice(nodes), rng.choice(nodes)
+    if action == 0 and one[1]:  # its own result, or that of any node: a cycle or a forward reference
+        one[1][rng.randrange(len(one[1]))] = other[2][0]
+    elif action == 1:
+        one[2][0] = other[2][0]
+    elif action == 2:
+        one[2][0] = rng.choice([entry[0] for entry in fields["inputs"]] or ["x"])
+    elif action == 3:
+        nodes.insert(rng.randint(0, len(nodes)), nodes.pop(rng.randrange(len(nodes))))
+    elif action == 4:
+        nodes.reverse()
+    elif action == 5:
+        fields["outputs"].extend([other[2][0]] * rng.choice((1, 2, 5000)))
+    elif fields.get("states"):
+        rng.choice(fields["states"])[1] = other[2][0]
+    else:
+        graph.append(("states", [[name, other[2][0]] for name in one[1][:1]]))
+
+
+def change_layout(rng: random.Random, header: Any, data: bytes) -> bytes:
+    """One change of where the tensors lie and what they are, in place; the data that go with it."""
+    entries = [entry for name, entry in header if name != "__metadata__"]
+    if not entries:
+        return data + b"\0"
+    position = rng.randrange(len(entries))
+    fields = dict(entries[position])
+    offsets, shape = fields["data_offsets"], fields["shape"]
+
+    def put(key: str, value: Any) -> None:
+        entries[position][[k for k, _ in entries[position]].index(key)] = (key, value)
+
+    action = rng.randrange(10)
+    if action == 0:  # overlap, gap, or both
+        shift = rng.choice((-8, -1, 1, 8, 64))
+        put("data_offsets", [offsets[0] + shift, offsets[1] + shift])
+    elif action == 1:
+        put("data_offsets", dict(rng.choice(entries))["data_offsets"])
+    elif action == 2:
+        put("data_offsets", [offsets[1], offsets[0]])
+    elif action == 3:  # another dtype, perhaps of the same size
+        put("dtype", rng.choice(("F32", "I8", "U8", "I32", "I64", "U64", "BOOL", "F64", "BF16", "f32", "", "F32 ")))
+    elif action == 4:  # the same number of elements
+        put("shape", [1, *shape] if rng.random() < 0.5 else [*shape[::-1]])
+    elif action == 5:
+        put("shape", [*shape, *rng.choice(([0], [2**62], [2**32, 2**32], [-1], [2**63]))])
+    elif action == 6:  # a name that is there, or that no file may have
+        name = rng.choice((header[rng.randrange(len(header))][0], "", "é" * 128, "\n", "\x1b[2J", "x", "__metadata__"))
+        header[rng.randrange(len(header))] = (name, entries[position])
+    elif action == 7:  # bytes that no tensor claims, before and after
+        return rng.choice((b"\0" * 8 + data, data + b"\0" * 8, data[8:], data[:-8]))
+    elif action == 8:
+        header.append((f"t{rng.randrange(9)}", Pairs([*fields.items()])))
+    else:
+        until = len(data)
+        header.append(("more", Pairs([("dtype", "I8"), ("shape", [8]), ("data_offsets", [until, until + 8])])))
+        return data + bytes(8)
+    return data
+
+
+def good_files() -> dict[str, bytes]:
+    """The files that mutants are made of: small ones of every kind, a trained network, random graphs."""
+    files = {name: make() for name, make in packed.CORPUS.items()}
+    files["digits"] = (Path(__file__).parent / "digits.onebit").read_bytes()
+    for seed in range(RANDOM_GRAPHS):
+        graph, _ = random_graph(np.random.default_rng([21, seed]), batch_norm=False)
+        with contextlib.suppress(Unsupported):  # a computed weight, which a file cannot hold
+            files[f"random {seed}"] = ir.dumps(graph)
+    return files
+
+
 @cache
 def seeds() -> dict[str, tuple[str, str, bytes]]:
     """Name to (header without metadata, graph, data) of the good files."""
     found = {}
-    for name, make in packed.CORPUS.items():
-        file = make()
+    for name, file in good_files().items():
         (length,) = struct.unpack_from("<Q", file)
         header = json.loads(file[8 : 8 + length])
         text = header.pop("__metadata__")["onebit"]
@@ -216,9 +301,14 @@ def mutant(index: int) -> bytes:
     if rng.random() < 0.5:
         for _ in range(rng.randint(1, 4)):
             add_node(rng, graph, [name for name, _ in header])
-    for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
-        change_tree(rng, header if where < 0.15 else graph)
-    if 0.85 < where < 0.9:
+    if where < 0.1:
+        data = change_layout(rng, header, data)
+    elif where < 0.25:
+        change_edges(rng, graph)
+    else:
+        for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
+            change_tree(rng, header if where < 0.35 else graph)
+    if 0.85 < where < 0.9 and data:
         data = change_bytes(rng, data)
     header.insert(rng.choice((0, len(header))), ("__metadata__", Pairs([("onebit", write(graph))])))
     file = packed.raw_file(write(header).encode(errors="surrogatepass"), data)
