@@ -35,6 +35,10 @@ class Page:
         """Language and content of every block with fences."""
         return FENCE.findall(self.text)
 
+    def outputs(self) -> list[str]:
+        """What the program is said to print: lines of it, where ``...`` stands for anything."""
+        return [block for language, block in self.fences() if language == "output"]
+
     def program(self) -> str:
         """All Python blocks, one after the other, each on the line where it stands in the page."""
         lines = [""] * (self.text.count("\n") + 1)

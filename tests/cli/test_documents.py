@@ -19,7 +19,7 @@ from onebit.core.registry import Registry
 from onebit.ir.support import Rules
 
 PROGRAMS = [page for page in pages() if any(language == "python" for language, _ in page.fences())]
-LANGUAGES = {"python", "console", "text", "json", "yaml", "c"}
+LANGUAGES = {"python", "output", "console", "text", "json", "yaml", "c"}
 NEEDS = {"docs/save.md": ["transformers"], "docs/export.md": ["qonnx"]}
 # Quick ones run as they stand; the others are read by their parser only.
 QUICK = ("list", "show", "support", "completion", "plot network", "run --example")
@@ -54,6 +54,11 @@ def test_the_program_of_the_page_runs(page, tmp_path, monkeypatch, capsys, uncha
     if "accuracy" in names:
         assert names["accuracy"] > 0.5, "ten classes: a network that learned anything is far above 0.1"
     said = capsys.readouterr().out
+    printed = [line.rstrip() for line in said.splitlines()]
+    for block in page.outputs():
+        for line in block.splitlines():
+            wanted = re.compile(".*".join(map(re.escape, line.split("..."))))
+            assert any(wanted.fullmatch(found) for found in printed), line
     for line in re.findall(r"print\(error\)\s+# (.*)", page.text):
         assert line in said
 
