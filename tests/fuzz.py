@@ -42,7 +42,10 @@ def one(seed: int) -> None:
 
 def keep(seed: int, why: str, folder: Path, seconds: float) -> str:
     """Shrink the case of a seed, save it, and say how to see it again."""
-    case = cases.random_case(seed)
+    try:
+        case = cases.random_case(seed)
+    except Exception as error:
+        return f"seed {seed}: {why}; the graph cannot be made: {type(error).__name__}: {error}"
 
     def fails(smaller: cases.Case) -> str | None:
         return signature(lambda: check(smaller, seed))

@@ -80,6 +80,7 @@ def symbolic_windows(program: Program) -> object:
             given.dtype in ("float32", "bit", "int8", "uint8")
             and len(given.shape) == 4
             and isinstance(given.shape[1], str) != isinstance(given.shape[2], str)
+            and 0 not in given.shape
             and isinstance(given.shape[3], int)
             and 0 < given.shape[3] <= 24
         )
