@@ -100,6 +100,13 @@ def test_every_command_that_the_pages_name_is_one():
         assert words[0] in COMMANDS, (page, words)
 
 
+def test_every_make_target_that_the_pages_name_is_one():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in pages():
+        for name in re.findall(r"(?:`|^ {4})make ([a-z]+)", page.text, re.MULTILINE):
+            assert name in targets, (page, name)
+
+
 @pytest.mark.parametrize("start", QUICK)
 def test_quick_commands_of_the_pages_run(start, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -66,7 +66,8 @@ def claim(
 
 
 def _print(record: Record) -> None:
-    print(f"\nStatement {record.statement} of {record.claim}, scale {record.scale}: {record.outcome.upper()}")
+    scale = "smoke (it runs; no evidence)" if record.scale == "smoke" else record.scale
+    print(f"\nStatement {record.statement} of {record.claim}, scale {scale}: {record.outcome.upper()}")
     print(f"{record.summary}\n")
     said = [
         ("it holds where", record.threshold),
