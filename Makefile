@@ -75,7 +75,7 @@ c: ## the C library, its header and its example, without Python; installed under
 	@mkdir -p build; PATH="$$PATH:$(CURDIR)/$(BIN)"; \
 	command -v cmake >/dev/null || { echo "make: CMake is needed; on Debian and Ubuntu install cmake" >&2; exit 1; }; \
 	cmake -S . -B build/c -DONEBIT_TESTS=OFF > build/c.log 2>&1 || { cat build/c.log >&2; exit 1; }; \
-	cmake --build build/c --parallel $$(getconf _NPROCESSORS_ONLN) && cmake --install build/c --component c --prefix "$(PREFIX)" && \
+	MAKEFLAGS= cmake --build build/c --parallel $$(getconf _NPROCESSORS_ONLN) && cmake --install build/c --component c --prefix "$(PREFIX)" && \
 	$(CC) -std=c99 -O2 -Inative/include native/examples/classify.c -o build/c/classify -Lbuild/c -lonebit -lm \
 	  -Wl,-rpath,"$(CURDIR)/build/c" && echo "Example: build/c/classify NETWORK.onebit PICTURE.pgm"
 
