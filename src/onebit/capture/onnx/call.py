@@ -16,16 +16,25 @@ from onebit.ir import dim as dims
 
 
 @dataclass(frozen=True, eq=False)
+class Running:
+    """Running sums of ``x`` along ``axis``, which the graph has no kind for: only the last of them can be read."""
+
+    x: Value
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
 class Known:
     """What a tensor of the file is.
 
     Args:
         value: a value of the graph, or a constant array; an array of objects holds sizes, some of which are symbols.
+            Running sums that :func:`~onebit.capture.onnx.rules.sums.last_sum` alone reads.
         dtype: the tensor's dtype in the file; the value's may be narrower: signs are ``bit``, codes ``int8``.
         call: the node that makes it.
     """
 
-    value: Value | np.ndarray
+    value: Any  # Value | np.ndarray | Running; what ``Call.known`` gives is one of the first two
     dtype: str
     call: Call | None = None
 
@@ -63,6 +72,8 @@ class Call:
         found = self.inputs[index] if index < len(self.inputs) else None
         if found is None:
             raise ValueError(f"input {index} is missing")
+        if isinstance(found.value, Running):
+            raise self.unsupported("running sums of which others than the last are read", "make it a sum")
         return found
 
     def has(self, index: int) -> bool:

@@ -12,7 +12,7 @@ import torch
 from onebit import ir
 from onebit.capture.builder import Builder
 from onebit.capture.onnx import file, fold
-from onebit.capture.onnx.call import Call, Known
+from onebit.capture.onnx.call import Call, Known, Running
 from onebit.capture.onnx.rules import rules
 from onebit.capture.values import Constant, Expected, Value
 from onebit.core.errors import Unsupported
@@ -204,7 +204,8 @@ def _dtype(call: Call) -> str:
     if callable(given):
         return given(call)
     if isinstance(given, int):
-        return call.known(given).dtype
+        found = call.inputs[given] if given < len(call.inputs) else None
+        return call.known(given).dtype if found is None else found.dtype
     return given
 
 
@@ -214,7 +215,7 @@ def _plain(call: Call, result: Any) -> Any:
         if result.spread or result.counts:
             return call.b.materialize(result)
         return result.tensor.numpy()
-    assert result is None or isinstance(result, (Value, np.ndarray))
+    assert result is None or isinstance(result, (Value, np.ndarray, Running))
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from onebit.core.errors import Unsupported
+from onebit.deploy.export.deciding import deciding
 from onebit.deploy.export.shapes import Shapes
 from onebit.ir import Graph, Node, Rules, TensorType
 from onebit.ir import dim as dims
@@ -71,6 +72,7 @@ class Exporter:
     def __init__(self, graph: Graph, rules: Rules[Rule], opset: int) -> None:
         self.graph, self.rules, self.opset = graph, rules, opset
         self.types = graph.types()
+        self.deciding = deciding(graph, self.types)
         self.operations: list[Operation] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.path = ""

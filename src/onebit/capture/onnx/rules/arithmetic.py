@@ -6,7 +6,9 @@ import torch
 
 from onebit.capture.builder import Operand
 from onebit.capture.onnx.call import Call, rule
+from onebit.capture.onnx.rules import sums
 from onebit.capture.onnx.rules.digits import digits
+from onebit.capture.onnx.rules.normalization import written_out as layer_norm
 from onebit.capture.rules import arithmetic
 from onebit.capture.values import Value, constant
 
@@ -24,13 +26,18 @@ def _two(op: str, kind: str) -> None:
     rule(op)(lambda call: two(call, kind, call.operand(0), call.operand(1)))
 
 
-for _op, _kind in (("Sub", "sub"), ("Mul", "mul"), ("Div", "div")):
+for _op, _kind in (("Sub", "sub"), ("Mul", "mul")):
     _two(_op, _kind)
 
 
 @rule("Add")
 def add(call: Call) -> Value:
-    return digits(call) or two(call, "add", call.operand(0), call.operand(1))
+    return digits(call) or sums.halved(call) or layer_norm(call) or two(call, "add", call.operand(0), call.operand(1))
+
+
+@rule("Div")
+def div(call: Call) -> Value:
+    return sums.mean(call) or two(call, "div", call.operand(0), call.operand(1))
 
 
 def _many(op: str, kind: str) -> None:

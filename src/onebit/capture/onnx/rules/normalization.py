@@ -53,3 +53,38 @@ def layer_norm(call: Call) -> Value:
     weight = _vector(call, 1, "a scale", math.prod(sizes))
     bias = _vector(call, 2, "a bias", math.prod(sizes)) if call.has(2) else None
     return normalization.layer_norm(call.b, x, sizes, weight, bias, call.attributes.get("epsilon", 1e-5))
+
+
+def written_out(call: Call) -> Value | None:
+    """A layer norm over the last axis where an ``Add`` ends its definition: ``(d / sqrt(v + eps)) * weight + bias``,
+    where ``d = x - mean(x)`` and ``v = mean(d * d)``; None for another one."""
+    mul = call.maker(0, "Mul")
+    div = mul.maker(0, "Div") if mul is not None else None
+    root = div.maker(1, "Sqrt") if div is not None else None
+    add = root.maker(0, "Add") if root is not None else None
+    if mul is None or div is None or add is None:
+        return None
+    weight, bias, eps = mul.constant(1), call.constant(1), add.constant(1)
+    off, variance = div.known(0).value, add.known(0).value
+    if weight is None or bias is None or eps is None or not isinstance(off, Value) or not isinstance(variance, Value):
+        return None
+    b, last = call.b, len(off.shape) - 1
+    difference, square = b.producer(off.name), _mean_of(call, variance.name)
+    product = b.producer(square) if square is not None else None
+    if difference is None or product is None or (difference.kind, product.kind) != ("sub", "mul"):
+        return None
+    x, mean = difference.inputs
+    if {*product.inputs} != {off.name} or _mean_of(call, mean) != x or off.order[-1] != last or eps.size != 1:
+        return None
+    number = eps.reshape(()).item()
+    if weight.shape != off.shape[-1:] or bias.shape != off.shape[-1:] or not 0 <= number < math.inf:
+        return None
+    names = [b.vector(constant(torch.from_numpy(vector.copy()))) for vector in (weight, bias)]
+    return b.value(b.emit("layer_norm", x, *names, eps=number), off.order)
+
+
+def _mean_of(call: Call, name: str) -> str | None:
+    """What a value is the mean of, over an axis that it keeps."""
+    made = call.b.producer(name)
+    mean = made is not None and made.kind == "reduce" and made.attributes["op"] == "mean"
+    return made.inputs[0] if made is not None and mean and made.attributes.get("keepdims") else None

@@ -6,13 +6,14 @@ import numpy as np
 
 from onebit.capture.onnx.call import Call, rule
 from onebit.capture.onnx.rules.quantization import codes
+from onebit.capture.onnx.rules.sums import without_zeros
 from onebit.capture.values import Value
 
 
 @rule("Where", dtype=1)
 def where(call: Call) -> Value:
     b = call.b
-    for special in (_bits, _rounded, _extreme):
+    for special in (_bits, _rounded, _extreme, without_zeros):
         found = special(call)
         if found is not None:
             return found

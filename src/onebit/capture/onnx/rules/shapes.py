@@ -10,6 +10,7 @@ import torch
 
 from onebit.capture.onnx.call import Call, divide, rule
 from onebit.capture.onnx.rules.products import embedding
+from onebit.capture.onnx.rules.sums import last_sum, squeezed
 from onebit.capture.rules import indexing
 from onebit.capture.values import Constant, Value, constant
 from onebit.ir import dim as dims
@@ -92,7 +93,7 @@ def squeeze(call: Call) -> Value:
     axes = [a for a, size in enumerate(x.shape) if size == 1] if axes is None else [a % len(x.shape) for a in axes]
     if any(x.shape[axis] != 1 for axis in axes):
         raise ValueError(f"axes {axes} of {dims.text(x.shape)} are not all of size 1")
-    return call.b.squeeze(x, axes)
+    return squeezed(call, axes) or call.b.squeeze(x, axes)
 
 
 @rule("Unsqueeze")
@@ -182,6 +183,8 @@ def split(call: Call) -> list[Value]:
 
 @rule("Gather")
 def gather(call: Call) -> Value:
+    if call.maker(0, "CumSum") is not None:
+        return last_sum(call)
     data, index = call.known(0).value, call.known(1).value
     axis = call.attributes.get("axis", 0)
     if isinstance(data, np.ndarray) and isinstance(index, Value):

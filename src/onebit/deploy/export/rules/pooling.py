@@ -10,11 +10,13 @@ import numpy as np
 
 from onebit.deploy.export.exporter import Exporter
 from onebit.deploy.export.rules.products import CHANNELS_SECOND
+from onebit.deploy.export.rules.sums import sums_of_windows
 from onebit.deploy.export.rules.table import onnx_rules
 from onebit.ir import Node
 from onebit.ir import dim as dims
 
 LOWEST = -np.float32(np.inf)
+MOST_TAPS = 9  # of a window whose sum is written out
 
 
 @onnx_rules("max_pool")
@@ -33,12 +35,19 @@ def max_pool(e: Exporter, node: Node) -> None:
 
 @onnx_rules("avg_pool")
 def avg_pool(e: Exporter, node: Node) -> None:
-    """``AveragePool``; where the padding is as wide as the window, a convolution with ones, and a division."""
+    """``AveragePool``; where the padding is as wide as the window, a convolution with ones, and a division.
+
+    Where bits depend on it, the sums over small windows without padding are written out in their order.
+    """
     a = e.attributes(node)
     x = e.get(node.inputs[0], "float32", CHANNELS_SECOND).name
     top, bottom, left, right = sides = _trimmed(e, node, a)
     windows = {"kernel_shape": a["kernel"], "strides": a["stride"], "pads": (top, left, bottom, right)}
-    if _is_wide(a, sides):
+    counts = e.types[node.output].shape[1:3]
+    if node.output in e.deciding and _is_small(a["kernel"], sides, counts):
+        sums = sums_of_windows(e, x, a["kernel"], a["stride"], [dims.evaluate(count, {}) for count in counts])
+        result = e.emit("Div", sums, e.constant(np.float32(math.prod(a["kernel"]))))
+    elif _is_wide(a, sides):
         channels = dims.evaluate(e.types[node.output].shape[3], {})
         ones = e.codes(np.ones((channels, 1, *a["kernel"]), np.int8), True)
         sums = e.emit("Conv", x, ones, **windows, group=channels)
@@ -46,6 +55,11 @@ def avg_pool(e: Exporter, node: Node) -> None:
     else:
         result = e.emit("AveragePool", x, **windows, count_include_pad=int(a["count_include_pad"]))
     e.set(node.output, result, CHANNELS_SECOND)
+
+
+def _is_small(kernel: Sequence[int], sides: Sequence[int], counts: Sequence[dims.Dim]) -> bool:
+    """Whether windows have few taps, all of them in the map, and are counted."""
+    return 1 < math.prod(kernel) <= MOST_TAPS and not any(sides) and all(isinstance(count, int) for count in counts)
 
 
 def _is_wide(a: Mapping[str, Any], sides: Sequence[int]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onebit.deploy.export.exporter import Exporter
+from onebit.deploy.export.rules.sums import channels_last, total
 from onebit.deploy.export.rules.table import onnx_rules
 from onebit.ir import Node
 
@@ -14,14 +15,31 @@ AXES_AS_INPUT = 18  # the first opset in which all reductions take their axes as
 
 @onnx_rules("reduce")
 def reduce(e: Exporter, node: Node) -> None:
+    """Sums and means that bits depend on are written out in their order (:mod:`.sums`); all else is one operator."""
     x, a = e.get(node.inputs[0]), e.attributes(node)
     last = len(x.order) - 1
+    kept = x.order if a["keepdims"] else [other for other in x.order if other != last]
+    size = e.types[node.inputs[0]].shape[-1]
+    if a["op"] in ("sum", "mean") and node.output in e.deciding and isinstance(size, int) and size > 1:
+        x, shape = channels_last(e, node.inputs[0])
+        name = total(e, x.name, shape, keepdims=a["keepdims"], negative_zero=not _is_absolute(e, node.inputs[0]))
+        name = name if a["op"] == "sum" else e.emit("Div", name, e.constant(np.float32(size)))
+        e.set(node.output, name, x.order if a["keepdims"] else x.order[:-1])
+        return
     axis, op = x.order.index(last), OPERATIONS[a["op"]]
     if op == "ReduceSum" or e.opset >= AXES_AS_INPUT:
         name = e.emit(op, x.name, e.constant([axis], np.int64), keepdims=int(a["keepdims"]))
     else:
         name = e.emit(op, x.name, axes=[axis], keepdims=int(a["keepdims"]))
-    e.set(node.output, name, x.order if a["keepdims"] else [other for other in x.order if other != last])
+    e.set(node.output, name, kept)
+
+
+def _is_absolute(e: Exporter, value: str) -> bool:
+    """Whether a value is one of ``abs``, perhaps moved, so that no zero in it is a negative one."""
+    makers = {node.output: node for node in e.graph.nodes}
+    while value in makers and makers[value].kind in ("reshape", "transpose"):
+        value = makers[value].inputs[0]
+    return value in makers and makers[value].kind == "abs"
 
 
 @onnx_rules("softmax")
@@ -32,12 +50,20 @@ def softmax(e: Exporter, node: Node) -> None:
 
 @onnx_rules("layer_norm")
 def layer_norm(e: Exporter, node: Node) -> None:
-    order = e.order(node.inputs[0])
-    if order[-1] != len(order) - 1:
-        order = tuple(range(len(order)))
-    x = e.get(node.inputs[0], order=order).name
+    """``LayerNormalization``; its definition written out where bits depend on it."""
+    x, shape = channels_last(e, node.inputs[0])
     weight, bias = map(e.plain, node.inputs[1:])
-    e.set(node.output, e.emit("LayerNormalization", x, weight, bias, axis=-1, epsilon=e.attributes(node)["eps"]), order)
+    eps, size = e.attributes(node)["eps"], shape[-1]
+    if node.output not in e.deciding or not isinstance(size, int) or size == 1:
+        name = e.emit("LayerNormalization", x.name, weight, bias, axis=-1, epsilon=eps)
+        e.set(node.output, name, x.order)
+        return
+    count = e.constant(np.float32(size))
+    off = e.emit("Sub", x.name, e.emit("Div", total(e, x.name, shape), count))
+    variance = e.emit("Div", total(e, e.emit("Mul", off, off), shape, negative_zero=False), count)
+    deviation = e.emit("Sqrt", e.emit("Add", variance, e.constant(np.float32(eps))))
+    scaled = e.emit("Mul", e.emit("Div", off, deviation), weight)
+    e.set(node.output, e.emit("Add", scaled, bias), x.order)
 
 
 @onnx_rules("batch_norm")
