@@ -294,7 +294,7 @@ def not_a_model(about: dict) -> None:
     [
         (renamed, network, "needs the scheme 'biperr', which is not registered here; known: .*biper"),
         (other_settings, network, "scheme 'biper' cannot be built here: .*frequency"),
-        (no_rows, network, r"record of quantize_ is damaged \(KeyError: 'rows'\)"),
+        (no_rows, network, r"record of quantize_ is damaged: it has no 'rows'"),
         (short_row, network, "record of quantize_ is damaged"),
         (other_types, network, "was not written by onebit.save"),
         (dangling, network, "'7.weight' is said to be '8.weight', which is not in the file"),

@@ -55,6 +55,32 @@ def shown(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+#: What reading a file that is not as it was written may raise, besides an error of the system.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError)
+
+
+def reason(error: BaseException) -> str:
+    """Why a file could not be read, as the end of a sentence; for the errors of :data:`UNREADABLE`.
+
+    Example:
+        >>> reason(KeyError("format")), reason(TypeError("'NoneType' object is not iterable"))
+        ("it has no 'format'", 'its parts are not of the kinds that they should be')
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, MemoryError):
+        return "it says that it holds more than there is memory for"
+    if isinstance(error, KeyError) and error.args and not str(error.args[0]).count(" "):
+        return f"it has no {shown(error.args[0])}"
+    if isinstance(error, (TypeError, AttributeError, IndexError)):
+        return "its parts are not of the kinds that they should be"
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if type(error).__name__ == "JSONDecodeError":
+        return f"its notes are not valid JSON ({text})"
+    plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))
+    return plain if len(plain) <= 400 else f"{plain[:397]}..."
+
+
 def check_range(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:
     """``value`` if it is a finite number in ``[low, high]``, else ``ValueError`` naming argument, value and range."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from onebit.core.errors import require
+from onebit.core.errors import UNREADABLE, reason, require
 from onebit.data.augment import Augment
 from onebit.data.dataset import Dataset, Split, registry, statistics
 from onebit.data.sources import Remote, Sources
@@ -81,8 +81,10 @@ def _jpegs(path: Path, count: int) -> Split:
     try:
         with np.load(path, allow_pickle=False) as archive:
             jpeg, offset, label, names = (archive[key] for key in ("jpeg", "offset", "label", "class_names"))
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a whole npz file with jpeg, offset, label and class_names: {error}") from error
+    except (*UNREADABLE, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise ValueError(
+            f"{path} is not a whole npz file with jpeg, offset, label and class_names: {reason(error)}"
+        ) from error
     if tuple(map(str, names)) != CLASSES:
         raise ValueError(f"{path} must have the class names of CIFAR-10, got {', '.join(map(str, names))}")
     if jpeg.dtype != np.uint8 or label.shape != (count,) or offset.shape != (count + 1,) or label.max() > 9:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from onebit.core.errors import UNREADABLE, reason, shown
 from onebit.core.files import write_bytes
 
 KEY = "onebit"
@@ -63,14 +64,31 @@ def load(path: str | Path) -> Any:
             return _join(content["tree"], {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is no checkpoint of onebit: {error}") from None
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is no checkpoint of onebit: {reason(error)}") from None
 
 
 def save_model(path: str | Path, model: torch.nn.Module, about: dict[str, Any]) -> None:
     """Write a model's state under its own names (tied tensors once each name), with ``about`` as JSON."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors_of(model).items()}
     write_bytes(path, serialize(tensors, {KEY: json.dumps({"version": VERSION, **about})}))
+
+
+def check_model(path: str | Path, model: torch.nn.Module) -> None:
+    """``ValueError`` unless the file holds tensors of the names and shapes of ``model``, which may be on ``meta``."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from None
+    expected = {name: tuple(value.shape) for name, value in tensors_of(model).items()}
+    for name in [*expected, *found]:
+        if found.get(name) != expected.get(name):
+            here, there = (shapes.get(name, "nothing") for shapes in (expected, found))
+            said = f"{shown(name)} is {here} in the model, {there} in the file"
+            raise ValueError(f"{path} does not fit the model: {said}")
 
 
 def load_model(path: str | Path, model: torch.nn.Module) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onebit.core.errors import require
+from onebit.core.errors import UNREADABLE, reason, require
 from onebit.core.files import atomic, write_text
 from onebit.learn.evaluation import Metrics
 
@@ -84,8 +84,8 @@ class History:
         for number, line in enumerate(Path(path).read_text().splitlines(), 1):
             try:
                 rows.append(Row(**json.loads(line)))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {number}, is no row of a history: {error}") from None
+            except UNREADABLE as error:
+                raise ValueError(f"{path}, line {number}, is no row of a history: {reason(error)}") from None
         return cls(tuple(rows), stages, test)
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onebit.core.errors import check_positive, check_range, require
+from onebit.core.errors import UNREADABLE, check_positive, check_range, reason, require, shown
 from onebit.core.files import write_text
 from onebit.core.registry import unknown
 from onebit.data import Augment
@@ -23,7 +23,7 @@ KEEPS = ("last", "best")
 
 def _check_int(name: str, value: int, low: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name} must be an integer of {low} or more, got {value!r}")
+        raise ValueError(f"{name} must be an integer of {low} or more, got {shown(value)}")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -212,7 +212,7 @@ def from_mapping(cls: type[T], values: Any, said: str) -> T:
         said: what the mapping is, for the errors.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{said} must be a mapping of names to values, got {values!r}")
+        raise ValueError(f"{said} must be a mapping of names to values, got {shown(values)}")
     hints = typing.get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
@@ -234,22 +234,22 @@ def _convert(value: Any, hint: Any, said: str) -> Any:
         hint = next(choice for choice in choices if choice not in (type(None), bool))
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"{said} must be a list, got {value!r}")
+            raise ValueError(f"{said} must be a list, got {shown(value)}")
         return tuple(_convert(item, typing.get_args(hint)[0], said) for item in value)
     if typing.get_origin(hint) is dict:
         if not isinstance(value, Mapping):
-            raise ValueError(f"{said} must be a mapping, got {value!r}")
+            raise ValueError(f"{said} must be a mapping, got {shown(value)}")
         return dict(value)
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else from_mapping(hint, value, said)  # type: ignore[arg-type]
     if hint is float and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-3 (no dot) as a text
-        except (TypeError, ValueError):
-            raise ValueError(f"{said} must be a number, got {value!r}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{said} must be a number, got {shown(value)}") from None
     if hint in (int, bool, str) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
         names = {int: "an integer", bool: "true or false", str: "a text"}
-        raise ValueError(f"{said} must be {names[hint]}, got {value!r}")
+        raise ValueError(f"{said} must be {names[hint]}, got {shown(value)}")
     return value
 
 
@@ -258,8 +258,8 @@ def read_yaml(path: str | Path) -> Any:
     yaml = require("yaml", "train", "reading YAML recipes")
     try:
         return yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML file: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, *UNREADABLE) as error:
+        raise ValueError(f"{path} is no YAML file: {reason(error)}") from None
 
 
 def write_yaml(path: str | Path, values: Any) -> None:

@@ -16,9 +16,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from onebit.core.errors import UNREADABLE, reason, shown
 from onebit.learn import checkpoints
 from onebit.learn.evaluation import Metrics
 from onebit.learn.history import History
@@ -58,9 +60,12 @@ def about(folder: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{folder} has no {MODEL}: {state}")
     try:
         with safe_open(path, framework="np") as file:
-            return json.loads((file.metadata() or {})[checkpoints.KEY])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+            notes = json.loads((file.metadata() or {})[checkpoints.KEY])
+            return dict(notes, data=str(notes["data"]))
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is no model that onebit saved: {error}") from None
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is no model that onebit saved: {reason(error)}") from None
 
 
 def load_run(folder: str | Path) -> Run:
@@ -77,8 +82,23 @@ def load_run(folder: str | Path) -> Run:
             f"{folder} was trained from a model object: build that model and load {MODEL} into it with load_state_dict"
         )
     spec = from_mapping(ModelSpec, notes["model"], f"model of {folder}")
-    model = spec.build(seed=0)
+    try:
+        _check_sizes(folder / MODEL, spec)
+        model = spec.build(seed=0)
+        test = Metrics(**notes["test"]) if notes.get("test") else None
+    except UNREADABLE as error:
+        raise ValueError(f"the model of {folder} cannot be built: {reason(error)}") from None
     checkpoints.load_model(folder / MODEL, model)
     model.eval()
-    test = Metrics(**notes["test"]) if notes.get("test") else None
     return Run(model, spec, notes["data"], History.load(folder / HISTORY, notes.get("stages", 1), test))
+
+
+def _check_sizes(path: Path, spec: ModelSpec) -> None:
+    """``ValueError`` before time and memory are spent on sizes that a damaged file names."""
+    most = max(4096, path.stat().st_size)
+    for name, value in spec.sizes.items():
+        for size in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(size, (int, float)) and not -most <= size <= most:
+                raise ValueError(f"{name} is {shown(size)}, and {path.name} has {path.stat().st_size} bytes")
+    with torch.device("meta"):
+        checkpoints.check_model(path, spec.build())

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
+from onebit.core.errors import UNREADABLE, reason
 from onebit.core.files import write_bytes
 from onebit.nn import models
 from onebit.nn.schemes import pretrained, record
@@ -107,9 +108,13 @@ def load(path: str | Path, model: Model | Callable[[], Model] | None = None) -> 
             raise ValueError(f"{path}: {name!r} is said to be {source!r}, which is not in the file")
         tensors[name] = tensors[source]
     try:
-        return _fill(_model(about, model, tensors), about, tensors).eval()  # type: ignore[return-value]
+        built = _model(about, model, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    try:
+        return _fill(built, about, tensors).eval()  # type: ignore[return-value]
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: {reason(error)}") from error
 
 
 def _fill(model: nn.Module, about: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
@@ -160,8 +165,8 @@ def _metadata(path: str | Path, text: str | None) -> dict[str, Any]:
         if written == _FORMAT and not all(isinstance(about[name], kind) for name, kind in known.items()):
             raise ValueError("fields of other types")
         built = about.get("built")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} was not written by onebit.save ({type(error).__name__}: {error})") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{path} was not written by onebit.save: {reason(error)}") from error
     if written != _FORMAT:
         newer = isinstance(written, int) and written > _FORMAT
         advice = "install a newer one" if newer else "save it again"

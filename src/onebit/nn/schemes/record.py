@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from onebit.core.errors import UNREADABLE, reason
 from onebit.nn.layers import MultiheadAttention, Quantized, TransformerEncoderLayer
 from onebit.nn.quantizers import Quantizer
 from onebit.nn.schemes import rules
@@ -58,8 +59,8 @@ def check(record: Any) -> list[Step]:
             rows = [[str(p), str(kind), bool(s), str(why), bool(n)] for p, kind, s, why, n in step["rows"]]
             new = [str(name) for name in step["new_parameters"]]
             steps.append({"at": str(step["at"]), "scheme": scheme, "new_parameters": new, "rows": rows})
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(f"its record of quantize_ is damaged ({type(error).__name__}: {error})") from error
+    except UNREADABLE as error:
+        raise ValueError(f"its record of quantize_ is damaged: {reason(error)}") from error
     for step in steps:
         _scheme(step)
     return steps
