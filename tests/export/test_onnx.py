@@ -120,6 +120,7 @@ def test_special_numbers_keep_their_meaning():
 
 
 def test_the_reference_evaluator_agrees_on_small_graphs():
+    """On numbers of moderate size: its ``QuantizeLinear`` goes through int32 before it clamps."""
     kinds: set[str] = set()
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -129,7 +130,7 @@ def test_the_reference_evaluator_agrees_on_small_graphs():
         if not graph.nodes or int(np.prod(sizes)) > 3000 or any(node.kind in SLOW for node in graph.nodes):
             continue
         inputs = [
-            np.where(np.isfinite(array), array, np.float32(1)) if array.dtype == np.float32 else array
+            np.where(np.abs(array) < 2**20, array, np.float32(1)) if array.dtype == np.float32 else array
             for array in random_inputs(rng, graph, 1)
         ]
         check_nodes(graph, inputs, evaluate(graph, *inputs)[: len(graph.outputs)])
