@@ -8,6 +8,7 @@
 
 #include "container.hpp"
 #include "dims.hpp"
+#include "environment.hpp"
 #include "graph.hpp"
 #include "infer.hpp"
 #include "json.hpp"
@@ -316,6 +317,10 @@ private:
 
 }  // namespace
 
-Graph load_graph(std::span<const std::byte> file) { return Loader(file).run(); }
+// Numbers of the file become floats here, denormal ones too, whatever mode the caller's thread is in.
+Graph load_graph(std::span<const std::byte> file) {
+    const FloatEnvironment environment;
+    return Loader(file).run();
+}
 
 }  // namespace onebit

@@ -126,6 +126,7 @@ std::vector<Shape> Model::output_shapes(std::span<const Shape> inputs) {
 
 std::size_t Model::prepare(std::span<const Shape> inputs, std::vector<Shape>& outputs) {
     const std::lock_guard lock(mutex_);
+    const FloatEnvironment environment;  // a plan holds the attributes of its nodes as floats, which may be denormal
     const Plan& plan = plan_for(inputs);
     outputs.resize(graph_.outputs.size());
     for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] = plan.shape(graph_.outputs[i]);

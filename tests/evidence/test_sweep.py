@@ -10,7 +10,6 @@ import sys
 import time
 
 import pytest
-from tests.cli.test_documents import program
 
 from onebit.core import journal
 from onebit.core.files import InUse, claimed
@@ -210,12 +209,6 @@ def test_a_file_of_something_else_is_refused_with_its_line(tmp_path):
     journal.append(tmp_path / "rows.jsonl", {"epoch": 1})
     with pytest.raises(ValueError, match="line 1, is no row of a sweep"):
         sweep.run(Counting(), CELLS, tmp_path / "rows.jsonl")
-
-
-def test_the_program_of_the_page_about_sweeps_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    exec(compile(program("docs/sweep.md"), "docs/sweep.md", "exec"), {})
-    assert "('width=1, height=3', 3)" in capsys.readouterr().out
 
 
 def test_the_display_says_what_is_done_and_what_failed(tmp_path, capfd):

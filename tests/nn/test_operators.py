@@ -347,7 +347,7 @@ def test_a_plot_shows_value_and_gradient_of_the_operator_itself(name: str):
     from matplotlib.figure import Figure
 
     ax = plot(name, Figure().subplots(), n=21)
-    x, forward, backward = curve(name, n=21)
+    x, forward, backward = curve(name, *operators.span(name), n=21)
     lines = {line.get_label(): line for line in ax.get_lines()}
     assert np.array_equal(lines["forward"].get_ydata(), forward)
     assert np.array_equal(lines["gradient"].get_ydata(), backward)
