@@ -202,6 +202,17 @@ def test_an_affine_on_a_float_convolution_goes_into_its_weights():
     np.testing.assert_allclose(result.run(x)[0][0], graph.run(x)[0][0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("position", [1, 2])
+def test_a_scale_or_shift_that_varies_beside_a_constant_is_no_chain(position):
+    graph = Graph({"x": TensorType("float32", (3,))})
+    inputs = [graph.constant(floats(3, seed)) for seed in range(3)]
+    inputs[position] = "x"
+    graph.outputs = [graph.add("neg", graph.add("affine", *inputs))]
+    result = passes.optimize(graph)
+    assert kinds(result) == ["affine", "neg"]
+    assert_same_runs(graph, result, floats(3, 9))
+
+
 @pytest.mark.parametrize("product", [True, False])
 def test_a_factor_that_becomes_subnormal_is_not_folded(product):
     """1e-39 is exact as it stands, and 1e-40, a tenth of it, has 17 bits: too few for a sum of 1e30."""

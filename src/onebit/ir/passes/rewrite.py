@@ -84,7 +84,7 @@ def operand(graph: Graph, node: Node, types: Mapping[str, TensorType]) -> int | 
     if node.kind not in POINTWISE:
         return None
     varying = [position for position, name in enumerate(node.inputs) if not graph.is_constant(name)]
-    if len(varying) != 1:
+    if len(varying) != 1 or varying[0] in registry[node.kind].positions:  # a scale that varies is no operand
         return None
     x = types[node.inputs[varying[0]]]
     others = [name for position, name in enumerate(node.inputs) if position != varying[0]]
