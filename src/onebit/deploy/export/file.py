@@ -27,10 +27,10 @@ def to_onnx(graph: Graph, path: str | Path, *, opset: int = OPSET) -> Path:
     that no runtime folds a scale into the weights; wider sums are put together from several.
 
     What is exact: everything but float sums, which a runtime may add up in another order, and ``exp``, ``tanh``,
-    ``erf`` and ``sigmoid``, which each runtime computes in its own way. ``reduce``, ``layer_norm`` and ``avg_pool`` over small
-    windows are exact, too, where bits or integer codes depend on them: their order is written out. ``conv``, ``linear``
-    and ``matmul`` of floats and ``softmax`` never are. NaN is lost by ``max_pool`` and by ``max`` and ``min``
-    of ``reduce`` in ONNX Runtime; the standard leaves it open.
+    ``erf`` and ``sigmoid``, which each runtime computes in its own way. ``reduce``, ``layer_norm`` and ``avg_pool``
+    over small windows are exact, too, where bits or integer codes depend on them: their order is written out.
+    ``conv``, ``linear`` and ``matmul`` of floats and ``softmax`` never are. NaN is lost by ``max_pool`` and by
+    ``max`` and ``min`` of ``reduce`` in ONNX Runtime; the standard leaves it open.
 
     States become further inputs, with their initial value as default, and further outputs, named ``..._next``. The
     metadata of the file hold ``class_names``, ``mean``, ``std`` and ``producer`` of the graph (lists as JSON), and
