@@ -24,7 +24,7 @@
 namespace {
 
 // docs/file-format.md: what a load may allocate, for each byte of the file and for any file.
-constexpr std::size_t load_factor = 64;
+constexpr std::size_t load_factor = 32;
 constexpr std::size_t load_constant = std::size_t{1} << 16;
 
 std::atomic<std::size_t> held, most_held;

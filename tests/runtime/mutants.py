@@ -1,4 +1,4 @@
-"""Mutants of packed files, by the grammar of the file: mutant ``i`` depends on ``i`` alone."""
+"""Mutants of packed files, by the grammar of the file: mutant ``i`` of a checkout depends on ``i`` alone."""
 
 from __future__ import annotations
 

@@ -67,7 +67,10 @@ class Worker:
 
 def judge_all(judge: Judge, numbers: range, at, findings) -> None:
     """What the process does."""
+    parent = multiprocessing.parent_process()
     for number in numbers:
+        if parent is not None and not parent.is_alive():
+            return
         at.value = number
         problem = judge(number)
         if problem is not None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from onebit.core.errors import shown
 
 Dim = int | str
-SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}\Z")
 NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
 LARGEST = 2**48  # no dimension and no size of a valid graph comes near
 
