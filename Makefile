@@ -17,6 +17,10 @@ NATIVE_SOURCES := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 # Work on small tensors is slower on many threads, and tests compare bits: one thread unless the caller says otherwise.
 TEST_THREADS ?= 1
 COUNT ?= 20000
+# Of `make fuzz`: mutated files and runs of the fuzzer that is guided by coverage.
+MUTANTS := $(if $(filter file,$(origin COUNT)),100000,$(COUNT))
+RUNS ?= 1000000
+CLANG ?= clang++
 GRAPHS ?= $(if $(filter file,$(origin COUNT)),100000,$(COUNT))
 KILLS ?= 20
 PREFIX ?= build/c/prefix
@@ -46,8 +50,22 @@ docs: setup $(VENV)/.extra-docs ## build the documentation into site/
 	@$(BIN)/onebit plot operators --output docs/operators
 	@$(BIN)/mkdocs build --strict --quiet && echo "Documentation: site/index.html"
 
-fuzz: setup $(VENV)/.extra-test ## mutated files into the loader, 100,000 random graphs through passes and engine (COUNT=, GRAPHS=)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.mutate --count $(COUNT)
+fuzz: setup $(VENV)/.extra-test ## 100,000 mutated files into the loader, also under libFuzzer; 100,000 random graphs through passes and engine (COUNT=, GRAPHS=)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.mutate --count $(MUTANTS)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.runtime.hostile
+	@mkdir -p build/guided/corpus build/guided/seeds; PATH="$$PATH:$(CURDIR)/$(BIN)"; \
+	if ! printf 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' | \
+	  $(CLANG) -fsanitize=fuzzer -x c++ - -o build/guided/probe 2>/dev/null; then \
+	  echo "Loader under libFuzzer: left out, because $(CLANG) is not there or has no libFuzzer (Debian, Ubuntu: clang)"; \
+	else \
+	  cmake -S . -B build/guided -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=$(CLANG) -DONEBIT_PYTHON=OFF \
+	    -DONEBIT_TESTS=OFF -DONEBIT_C=OFF -DONEBIT_FUZZ=ON -DONEBIT_SANITIZE=ON > build/guided/log 2>&1 && \
+	  cmake --build build/guided --target fuzz_guided >> build/guided/log 2>&1 || { cat build/guided/log >&2; exit 1; }; \
+	  $(PY) -m tests.runtime.mutate --seeds build/guided/seeds && \
+	  build/guided/fuzz_guided build/guided/corpus build/guided/seeds -runs=$(RUNS) -max_len=8192 -timeout=60 \
+	    -artifact_prefix=build/guided/ -print_final_stats=1 > build/guided/log 2>&1 || { tail -n 60 build/guided/log >&2; exit 1; }; \
+	  echo "Loader and run under libFuzzer: $(RUNS) runs,$$(grep -o ' cov: [0-9]*' build/guided/log | tail -n 1) edges, no finding"; \
+	fi
 	@OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --count $(GRAPHS)
 
 kill: setup $(VENV)/.extra-test ## training, sweeps, packing, export killed KILLS times each in random moments, and started again
