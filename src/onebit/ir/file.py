@@ -147,7 +147,7 @@ def _read_container(data: bytes) -> tuple[str, dict[str, np.ndarray]]:
     try:
         found = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"not a valid safetensors file: {' '.join(str(error).split())[:200]}") from None
+        raise ValueError(f"not a valid safetensors file: {shown(str(error), 200)[1:-1]}") from None
     tensors = {}
     for name, entry in found:
         if entry["dtype"] not in STORAGE:
