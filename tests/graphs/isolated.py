@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 REPORT = 25  # seeds between two reports of a worker
+LOOK = 1.0  # seconds between two looks at where the workers are
 FORK = multiprocessing.get_context("fork")  # what a test has changed is changed in the workers too
 
 
@@ -67,17 +68,24 @@ class Farm:
         self._shares = [list(seeds[first::jobs]) for first in range(min(jobs, len(seeds)))]
         self._running: dict[Connection, tuple[BaseProcess, int, int]] = {}  # worker: process, share, seeds done
         self._at = FORK.Array("q", max(1, len(self._shares)))  # the position in its share where each worker is
-        self._since = FORK.Array("d", max(1, len(self._shares)))  # and since when
+        self._seen = [-1] * len(self._shares)  # where it was at the last look
+        self._still = [0.0] * len(self._shares)  # seconds that it has been there
 
     def __iter__(self) -> Iterator[tuple[int, list[tuple[int, str]]]]:
         try:
             for share in range(len(self._shares)):
                 self._start(share, 0)
+            looked = time.monotonic()
             while self._running:
-                for connection in wait(list(self._running), timeout=1.0):
+                for connection in wait(list(self._running), timeout=LOOK):
                     yield from self._receive(connection)
+                # Time in which this process was suspended too is nobody's fault: one look counts as 2 seconds at most.
+                passed, looked = min(time.monotonic() - looked, 2 * LOOK), time.monotonic()
                 for process, share, _ in list(self._running.values()):
-                    if time.monotonic() - self._since[share] > self._patience:
+                    still = self._seen[share] == self._at[share]
+                    self._still[share] = self._still[share] + passed if still else 0.0
+                    self._seen[share] = self._at[share]
+                    if self._still[share] > self._patience:
                         process.kill()
         finally:
             for process, _, _ in self._running.values():
@@ -88,7 +96,7 @@ class Farm:
         if first >= len(self._shares[share]):
             return
         ours, theirs = FORK.Pipe(duplex=False)
-        self._at[share], self._since[share] = first, time.monotonic()
+        self._at[share], self._still[share] = first, 0.0
         process = FORK.Process(target=self._labour, args=(theirs, share, first), daemon=True)
         process.start()
         theirs.close()
@@ -100,7 +108,7 @@ class Farm:
         for position in range(first, len(seeds)):
             if os.getppid() != self._parent:  # nobody waits for it any more
                 return
-            self._at[share], self._since[share] = position, time.monotonic()
+            self._at[share] = position
             try:
                 self._work(seeds[position])
             except Exception as error:
@@ -118,7 +126,7 @@ class Farm:
             del self._running[connection]
             position = self._at[share]
             if before < len(self._shares[share]):
-                how = "stood still" if time.monotonic() - self._since[share] > self._patience else "ended"
+                how = "stood still" if self._still[share] > self._patience else "ended"
                 why = f"the process {how} (exit status {process.exitcode})"
                 yield position + 1 - before, [(self._shares[share][position], why)]
                 self._start(share, position + 1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests import fuzz
 from tests.graphs import case as cases
-from tests.graphs import checks
+from tests.graphs import checks, isolated
 from tests.graphs.checks import Difference, check
 from tests.graphs.isolated import Farm, signature
 from tests.graphs.shrink import cost, shrink, tidy
@@ -151,6 +151,28 @@ def test_every_seed_is_worked_on_once_whatever_happens_to_the_processes():
         12: "ArithmeticError: twelve",
         20: "the process stood still (exit status -9)",
     }
+
+
+def test_a_suspended_fuzzer_has_nobody_to_blame():
+    """All processes of a run are stopped for longer than its patience, and go on: no finding."""
+    read, write = os.pipe()
+    group = os.fork()
+    if group == 0:
+        os.setsid()
+
+        def work(seed: int) -> None:
+            os.write(write, b".")
+            time.sleep(0.05)
+
+        with mock.patch.object(isolated, "LOOK", 0.1):
+            found = [finding for _, findings in Farm(work, range(40), jobs=2, patience=2.0) for finding in findings]
+        os._exit(len(found))
+    os.read(read, 1)  # it is at work
+    os.killpg(group, signal.SIGSTOP)
+    time.sleep(3)
+    os.killpg(group, signal.SIGCONT)
+    _, status = os.waitpid(group, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_how_work_ends_in_a_process_of_its_own():
