@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 
+#include "dims.hpp"
 #include "graph.hpp"
 #include "model.hpp"
 #include "peak.hpp"
@@ -94,24 +95,17 @@ public:
     const Graph& graph() const { return model_->graph(); }
     const Model& model() const { return *model_; }
 
-    nb::list run(nb::sequence given, std::optional<nb::sequence> outputs) {
-        if (nb::len(given) != graph().inputs.size()) fail("the model has ", graph().inputs.size(), " inputs, got ", nb::len(given));
-        std::vector<Array> arrays;
-        std::vector<Shape> shapes;
-        std::vector<const void*> in;
-        for (std::size_t i = 0; i < graph().inputs.size(); ++i) {
-            const Value& value = graph().values[static_cast<std::size_t>(graph().inputs[i])];
-            arrays.push_back(array_of<Array>(given[i], cat("input ", quoted(value.name)), value.type.dtype));
-            shapes.push_back(shape_of(arrays.back()));
-            in.push_back(arrays.back().data());
-        }
+    // `seconds`, where it is given, becomes the time of each step.
+    nb::list run(nb::sequence given, std::optional<nb::sequence> outputs, std::vector<double>* seconds = nullptr) {
+        const Inputs inputs = read(given);
         if (outputs && nb::len(*outputs) != graph().outputs.size())
             fail("the model has ", graph().outputs.size(), " outputs, got ", nb::len(*outputs));
 
         std::vector<Shape> expected;
         {
             const nb::gil_scoped_release release;
-            expected = model_->output_shapes(shapes);
+            expected = model_->output_shapes(inputs.shapes);
+            if (seconds != nullptr) seconds->resize(model_->steps(inputs.shapes).size());
         }
         nb::list results;
         std::vector<WritableArray> written;
@@ -132,8 +126,38 @@ public:
             results.append(result);
         }
         const nb::gil_scoped_release release;
-        model_->run(shapes, in, out);
+        model_->run(inputs.shapes, inputs.data, out, seconds != nullptr ? seconds->data() : nullptr);
         return results;
+    }
+
+    // The outputs, and the seconds that each step took.
+    nb::tuple profile(nb::sequence given, std::optional<nb::sequence> outputs) {
+        std::vector<double> seconds;
+        nb::list results = run(given, outputs, &seconds);
+        return nb::make_tuple(results, seconds);
+    }
+
+    // The steps of a run with these inputs: (nodes, bytes read, bytes written), each node as (index, kind, attributes, inputs,
+    // output) with its values as (name, dtype, shape).
+    nb::list steps(nb::sequence given) {
+        const Inputs inputs = read(given);
+        const std::vector<Shape> shapes = bind_shapes(graph(), inputs.shapes);
+        const auto value = [&](int index) {
+            const Value& of = graph().values[static_cast<std::size_t>(index)];
+            return nb::make_tuple(of.name, std::string(name(of.type.dtype)), shapes[static_cast<std::size_t>(index)]);
+        };
+        nb::list result;
+        for (const Step& step : model_->steps(inputs.shapes)) {
+            nb::list nodes;
+            for (const std::size_t index : step.nodes) {
+                const Node& node = graph().nodes[index];
+                nb::list read;
+                for (const int input : node.inputs) read.append(value(input));
+                nodes.append(nb::make_tuple(index, node.kind, attributes(node), read, value(node.outputs[0])));
+            }
+            result.append(nb::make_tuple(nodes, step.bytes_read, step.bytes_written));
+        }
+        return result;
     }
 
     nb::list state() const {
@@ -164,14 +188,7 @@ public:
         nb::list result;
         for (const int index : values) {
             const Value& value = graph().values[static_cast<std::size_t>(index)];
-            nb::list shape;
-            for (const Dim& dim : value.type.shape) {
-                if (is_constant(dim))
-                    shape.append(dim.coefficient);
-                else
-                    shape.append(text(dim, graph().symbols));
-            }
-            result.append(nb::make_tuple(value.name, std::string(name(value.type.dtype)), shape));
+            result.append(nb::make_tuple(value.name, std::string(name(value.type.dtype)), dims(value.type.shape)));
         }
         return result;
     }
@@ -183,6 +200,49 @@ public:
     }
 
 private:
+    struct Inputs {
+        std::vector<Array> arrays;
+        std::vector<Shape> shapes;
+        std::vector<const void*> data;
+    };
+
+    Inputs read(nb::sequence given) const {
+        if (nb::len(given) != graph().inputs.size()) fail("the model has ", graph().inputs.size(), " inputs, got ", nb::len(given));
+        Inputs inputs;
+        for (std::size_t i = 0; i < graph().inputs.size(); ++i) {
+            const Value& value = graph().values[static_cast<std::size_t>(graph().inputs[i])];
+            inputs.arrays.push_back(array_of<Array>(given[i], cat("input ", quoted(value.name)), value.type.dtype));
+            inputs.shapes.push_back(shape_of(inputs.arrays.back()));
+            inputs.data.push_back(inputs.arrays.back().data());
+        }
+        return inputs;
+    }
+
+    nb::list dims(const std::vector<Dim>& shape) const {
+        nb::list result;
+        for (const Dim& dim : shape) {
+            if (is_constant(dim))
+                result.append(dim.coefficient);
+            else
+                result.append(text(dim, graph().symbols));
+        }
+        return result;
+    }
+
+    nb::dict attributes(const Node& node) const {
+        nb::dict result;
+        for (const auto& [name, attribute] : node.attributes)
+            result[name.c_str()] = std::visit(
+                [&](const auto& value) -> nb::object {
+                    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::vector<Dim>>)
+                        return dims(value);
+                    else
+                        return nb::cast(value);
+                },
+                attribute);
+        return result;
+    }
+
     const Value& value_of(std::size_t state) const {
         return graph().values[static_cast<std::size_t>(graph().states[state].value)];
     }
@@ -212,7 +272,10 @@ NB_MODULE(_engine, m) {
         .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>, std::int64_t>(), nb::arg("data"),
              nb::arg("threads") = 1, nb::arg("isa") = nb::none(), nb::arg("max_memory") = nb::none(),
              nb::arg("grain") = onebit::Threads::default_grain)
-        .def("run", &Engine::run, nb::arg("inputs"), nb::arg("outputs") = nb::none())
+        .def("run", [](Engine& e, nb::sequence inputs, std::optional<nb::sequence> outputs) { return e.run(inputs, outputs); },
+             nb::arg("inputs"), nb::arg("outputs") = nb::none())
+        .def("profile", &Engine::profile, nb::arg("inputs"), nb::arg("outputs") = nb::none())
+        .def("steps", &Engine::steps, nb::arg("inputs"))
         .def("state", &Engine::state)
         .def("set_state", &Engine::set_state)
         .def_prop_ro("inputs", [](const Engine& e) { return e.describe(e.graph().inputs); })

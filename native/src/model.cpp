@@ -133,11 +133,17 @@ std::size_t Model::prepare(std::span<const Shape> inputs, std::vector<Shape>& ou
     return plan.bytes();
 }
 
-void Model::run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs) {
+std::vector<Step> Model::steps(std::span<const Shape> inputs) {
+    const std::lock_guard lock(mutex_);
+    const FloatEnvironment environment;
+    return plan_for(inputs).steps();
+}
+
+void Model::run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs, double* seconds) {
     const std::lock_guard lock(mutex_);
     const FloatEnvironment environment;
     Plan& plan = plan_for(shapes);
-    plan.run(inputs, outputs);
+    plan.run(inputs, outputs, seconds);
     keep_states(plan);
 }
 

@@ -31,6 +31,7 @@ public:
     // Allocates nothing.
     virtual void run(const Workspace& workspace) = 0;
 
+    std::vector<std::size_t> nodes;  // of the graph that it does
     std::vector<int> reads;
     std::vector<int> writes;
     std::vector<std::size_t> scratch;     // bytes of each piece

@@ -1,6 +1,7 @@
 #include "plan.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <functional>
 
@@ -174,20 +175,43 @@ void Plan::make_operations() {
                 escapes[static_cast<std::size_t>(input)] = true;
 
     for (const Group& group : groups) {
+        std::unique_ptr<Operation> operation;
         const auto program = [&](int producer) {
             return Program(graph, shapes_, channels_of(group.shape), producer, group.nodes,
                            [&](int value) { return escapes[static_cast<std::size_t>(value)]; });
         };
         if (group.producer != nullptr) {
             check_memory(window_table_bytes(graph, shapes_, *group.producer));  // to measure the rest takes as much
-            operations_.push_back(std::make_unique<Product>(graph, shapes_, *group.producer, shared_.weights_of(group.producer_index),
-                                                            program(group.producer->outputs[0])));
+            operation = std::make_unique<Product>(graph, shapes_, *group.producer, shared_.weights_of(group.producer_index),
+                                                  program(group.producer->outputs[0]));
         } else if (group.other == nullptr) {
-            operations_.push_back(std::make_unique<Pointwise>(program(-1), rows_of(group.shape)));
+            operation = std::make_unique<Pointwise>(program(-1), rows_of(group.shape));
         } else if (root(group.other->outputs[0]) == static_cast<std::size_t>(group.other->outputs[0])) {
-            operations_.push_back(std::make_unique<Plain>(graph, shapes_, *group.other));
+            operation = std::make_unique<Plain>(graph, shapes_, *group.other);
+        } else {
+            continue;
         }
+        const auto does = [&](const Node* node) { operation->nodes.push_back(static_cast<std::size_t>(node - graph.nodes.data())); };
+        if (group.producer != nullptr) does(group.producer);
+        if (group.other != nullptr) does(group.other);
+        for (const Node* node : group.nodes) does(node);
+        operations_.push_back(std::move(operation));
     }
+}
+
+std::vector<Step> Plan::steps() const {
+    const auto bytes_of_all = [&](std::vector<int> values) {
+        for (int& value : values) value = static_cast<int>(root(value));
+        std::sort(values.begin(), values.end());
+        values.erase(std::unique(values.begin(), values.end()), values.end());
+        std::size_t bytes = 0;
+        for (const int value : values) bytes += bytes_of(value);
+        return bytes;
+    };
+    std::vector<Step> steps;
+    for (const auto& operation : operations_)
+        steps.push_back({operation->nodes, bytes_of_all(operation->reads) + operation->table_bytes(), bytes_of_all(operation->writes)});
+    return steps;
 }
 
 void Plan::place() {
@@ -262,7 +286,7 @@ bool Plan::touches_another(std::span<const void* const> inputs, std::span<void* 
     return false;
 }
 
-void Plan::run(std::span<const void* const> inputs, std::span<void* const> outputs) {
+void Plan::run(std::span<const void* const> inputs, std::span<void* const> outputs, double* seconds) {
     const Graph& graph = shared_.graph;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         const int value = graph.inputs[i];
@@ -281,7 +305,16 @@ void Plan::run(std::span<const void* const> inputs, std::span<void* const> outpu
     for (std::size_t value = 0; value < roots_.size(); ++value) values_[value] = values_[root(static_cast<int>(value))];
 
     const Workspace workspace{values_.data(), shared_.threads, shared_.table};
-    for (const auto& operation : operations_) operation->run(workspace);
+    if (seconds == nullptr) {
+        for (const auto& operation : operations_) operation->run(workspace);
+    } else {
+        using Clock = std::chrono::steady_clock;
+        for (const auto& operation : operations_) {
+            const auto begin = Clock::now();
+            operation->run(workspace);
+            *seconds++ = std::chrono::duration<double>(Clock::now() - begin).count();
+        }
+    }
 
     for (std::size_t i = 0; i < outputs.size(); ++i) {
         const int value = graph.outputs[i];

@@ -32,6 +32,13 @@ struct Shared {
     Weights& weights_of(std::size_t node);
 };
 
+// What a run does at once: one node, or several whose results in between stay in registers.
+struct Step {
+    std::vector<std::size_t> nodes;  // of the graph, the last one makes the result
+    std::size_t bytes_read;          // of values, packed weights and tables, each once
+    std::size_t bytes_written;
+};
+
 class Plan {
 public:
     // Measures only, and throws MemoryLimit before anything large is allocated; allocate() must come before the first run.
@@ -40,10 +47,12 @@ public:
 
     bool fits(std::span<const Shape> inputs) const;
     const Shape& shape(int value) const { return shapes_[static_cast<std::size_t>(value)]; }
+    std::vector<Step> steps() const;
     std::size_t bytes() const { return bytes_; }  // all that allocate(), the weights and the caller's outputs take
 
-    // Pointers to the inputs and outputs in the order of the graph, bits as int8.
-    void run(std::span<const void* const> inputs, std::span<void* const> outputs);
+    // Pointers to the inputs and outputs in the order of the graph, bits as int8. `seconds`, where it is given, has room for one
+    // number a step: the time that the step took.
+    void run(std::span<const void* const> inputs, std::span<void* const> outputs, double* seconds = nullptr);
     const std::byte* stored(int value) const { return values_[root(value)]; }
 
 private:

@@ -26,8 +26,8 @@ def inspect(file: File, /, *, json: bool = False) -> None:
         return
     print_table(
         f"{file}: {in_bytes(size)}, {len(graph.nodes)} nodes",
-        ("node", "<output>", "parameters", "bits", "operations", "memory"),
-        ((row.kind, str(row.output or ""), *cost_cells(row)) for row in rows),
+        ("", "<node>", "<output>", "parameters", "bits", "operations", "memory"),
+        ((i if row.output else "", row.kind, row.output or "", *cost_cells(row)) for i, row in enumerate(rows)),
         [f"{name}: {value}" for name, value in graph.meta.items()],
     )
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "export": Command("onebit.cli.export:export", "write a network as ONNX or QONNX, and compare it with the engine"),
     "run": Command("onebit.cli.run:run", "run a packed file on an image or a test set"),
     "inspect": Command("onebit.cli.inspect:inspect", "the graph of a packed file: shapes, bits, memory, operations"),
+    "profile": Command("onebit.cli.profile:profile", "where the time of a run goes, operation by operation"),
     "bench": Command("onebit.cli.bench:bench", "time the engine against PyTorch and ONNX Runtime"),
     "plot": Command("onebit.cli.plot:plot", "draw every operator, or the bits that a network makes of a picture"),
     "list": Command(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from onebit.ir import dim as dims
 from onebit.ir.graph import Graph
@@ -41,6 +42,31 @@ class Row:
     ace: int
 
 
+def operations(
+    kind: str,
+    attributes: Mapping[str, Any],
+    output: TensorType,
+    inputs: Sequence[TensorType],
+    symbols: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """The operations of one node by number system (:data:`OPERATIONS`), those that occur.
+
+    Args:
+        kind: name of a kind.
+        attributes: of the node, defaults filled in (:meth:`~onebit.ir.kind.Kind.complete`).
+        output: type of its result.
+        inputs: types of what it reads.
+        symbols: sizes of the symbols in these types.
+
+    Example:
+        >>> x = TensorType("float32", ("batch", 3))
+        >>> operations("relu", {}, x, [x], {"batch": 2})
+        {'float_ops': 6}
+    """
+    given = registry[kind].cost(attributes, output, *inputs)
+    return {name: count for name in OPERATIONS if (count := dims.evaluate(given.get(name, 0), symbols or {}))}
+
+
 def table(graph: Graph, batch: int = 1) -> list[Row]:
     """The cost of each node in order.
 
@@ -61,13 +87,12 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
     counted: set[str] = set()
     rows = []
     for node in graph.nodes:
-        kind = registry[node.kind]
         inputs = [types[name] for name in node.inputs]
-        given = kind.cost(kind.complete(node.attributes), types[node.output], *inputs)
-        operations = {name: count for name in OPERATIONS if (count := dims.evaluate(given.get(name, 0), symbols))}
+        attributes = registry[node.kind].complete(node.attributes)
+        counts = operations(node.kind, attributes, types[node.output], inputs, symbols)
         own = [name for name in dict.fromkeys(node.inputs) if graph.is_constant(name) and name not in counted]
         counted.update(own)
-        macs = sum(count for name, count in operations.items() if name.endswith("macs"))
+        macs = sum(count for name, count in counts.items() if name.endswith("macs"))
         output = TensorType(
             types[node.output].dtype, tuple(dims.evaluate(dim, symbols) for dim in types[node.output].shape)
         )
@@ -78,7 +103,7 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
                 output,
                 sum(graph.tensors[name].size for name in own),
                 sum(graph.tensors[name].size * BITS[types[name].dtype] for name in own),
-                operations,
+                counts,
                 _bytes(output),
                 macs * BITS[inputs[0].dtype] * BITS[inputs[1].dtype] if macs else 0,
             )
@@ -89,17 +114,27 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
 def total(rows: Iterable[Row]) -> Row:
     """The sum of rows; its memory is that of the largest result."""
     rows = list(rows)
-    operations = {name: count for name in OPERATIONS if (count := sum(row.operations.get(name, 0) for row in rows))}
     return Row(
         "total",
         "",
         None,
         sum(row.parameters for row in rows),
         sum(row.bits for row in rows),
-        operations,
+        summed(row.operations for row in rows),
         max((row.memory for row in rows), default=0),
         sum(row.ace for row in rows),
     )
+
+
+def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of counts of operations by number system, those that occur.
+
+    Example:
+        >>> summed([{"bit_macs": 2}, {"float_ops": 1}, {"bit_macs": 3}])
+        {'bit_macs': 5, 'float_ops': 1}
+    """
+    counts = list(counts)
+    return {name: count for name in OPERATIONS if (count := sum(given.get(name, 0) for given in counts))}
 
 
 def _bytes(output: TensorType) -> int:

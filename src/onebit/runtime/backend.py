@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,24 @@ from onebit.core.errors import OnebitWarning
 from onebit.runtime.port import ARRAYS, Gate, Port
 
 INTERPRETER = "interpreter"
+
+
+class NodeOfStep(NamedTuple):
+    """A node of the graph in the sizes of a run."""
+
+    number: int
+    kind: str
+    attributes: dict[str, Any]
+    inputs: list[Port]
+    output: Port
+
+
+class Step(NamedTuple):
+    """What a run does at once: one node or several; bytes of values, packed weights and tables, each once."""
+
+    nodes: list[NodeOfStep]
+    bytes_read: int
+    bytes_written: int
 
 
 class Backend(Protocol):
@@ -79,6 +97,24 @@ class Native:
 
     def run(self, inputs: list[np.ndarray], out: list[np.ndarray] | None) -> list[np.ndarray]:
         return self._model.run(inputs, out)
+
+    def profile(self, inputs: list[np.ndarray], out: list[np.ndarray]) -> list[float]:
+        """As ``run``; gives the seconds of each step."""
+        return self._model.profile(inputs, out)[1]
+
+    def steps(self, inputs: list[np.ndarray]) -> list[Step]:
+        """What a run with such inputs does, in order."""
+        return [
+            Step(
+                [
+                    NodeOfStep(number, kind, attributes, _ports(read), *_ports([output]))
+                    for number, kind, attributes, read, output in nodes
+                ],
+                bytes_read,
+                bytes_written,
+            )
+            for nodes, bytes_read, bytes_written in self._model.steps(inputs)
+        ]
 
     def state(self) -> list[np.ndarray]:
         return [np.array(array) for array in self._model.state()]

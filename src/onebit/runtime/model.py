@@ -12,6 +12,7 @@ import numpy as np
 
 from onebit.runtime.backend import Backend, available_isas, open_backend
 from onebit.runtime.port import Gate, Port
+from onebit.runtime.profile import Profile, profile
 
 
 def load(
@@ -108,6 +109,29 @@ class Model:
                     name = self.outputs[index].name
                     raise ValueError(f"out for {name!r} must not overlap an input or another output")
         return targets
+
+    def profile(self, *inputs: np.ndarray, repeats: int = 50) -> Profile:
+        """Where the time of a run goes: each operation of the engine with the nodes that it does, and its seconds.
+
+        A run with the clock on takes turns with one as :meth:`run` does it. The state tensors are afterwards what they
+        were, and each run starts from them.
+
+        Args:
+            inputs: as for :meth:`run`.
+            repeats: timed runs of each, 1 or more, after two that are not timed.
+
+        Raises:
+            ValueError: an input does not fit.
+            Unsupported: the network runs in the interpreter.
+
+        Example:
+            >>> from onebit import examples, runtime
+            >>> model = runtime.load(examples.network("digits"))
+            >>> profile = model.profile(np.zeros((1, 1, 8, 8), np.float32), repeats=2)
+            >>> profile.operations[1].nodes, profile.operations[1].kinds
+            ((2, 3, 4, 5), ('conv', 'affine', 'prelu', 'sign'))
+        """
+        return profile(self, inputs, _at_least_1("repeats", repeats))
 
     def predict(self, *inputs: np.ndarray) -> np.ndarray:
         """The class of each row: argmax of the first output ``(N, classes)``, int64 ``(N,)``; see ``class_names``."""

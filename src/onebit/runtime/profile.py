@@ -1,0 +1,149 @@
+"""Where the time of a run goes, operation by operation."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onebit.core.errors import Unsupported
+from onebit.runtime.backend import Native, Step, available_isas
+from onebit.runtime.port import Port
+
+if TYPE_CHECKING:
+    from onebit.runtime.model import Model
+
+WARMUP = 2  # runs that make the plan and fill the caches
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the engine does at once: a node, or a product and the pointwise nodes that follow it.
+
+    Args:
+        nodes: numbers of the nodes in the graph of the file, as ``onebit inspect`` counts them.
+        kinds: their kinds in the same order.
+        output: name, dtype and shape of the result of the last node.
+        operations: number of operations by number system (:data:`onebit.ir.cost.OPERATIONS`), those that occur.
+        bytes_read: of the values that it reads, its packed weights and its tables, each once.
+        bytes_written: of the values that it leaves for others; what stays in registers is not among them.
+        median, minimum: seconds over the timed runs.
+        share: of the median in that of a whole run.
+    """
+
+    nodes: tuple[int, ...]
+    kinds: tuple[str, ...]
+    output: Port
+    operations: dict[str, int]
+    bytes_read: int
+    bytes_written: int
+    median: float
+    minimum: float
+    share: float
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all number systems."""
+        return sum(count for name, count in self.operations.items() if name.endswith("macs"))
+
+    @property
+    def what(self) -> str:
+        """The kind of the first node, a product with its number system: ``"conv, bits"``.
+
+        Example:
+            >>> def first(kind, **counts):
+            ...     return Operation((0,), (kind,), Port("y", "float32", (1,)), counts, 0, 0, 0.0, 0.0, 0.0).what
+            >>> first("conv", bit_macs=8, float_ops=1), first("relu", float_ops=1)
+            ('conv, bits', 'relu')
+        """
+        systems = {"bit_macs": "bits", "int8_macs": "int8", "float_macs": "floats"}
+        return ", ".join([self.kinds[0], *(said for name, said in systems.items() if name in self.operations)])
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The time of a run and of its operations.
+
+    Args:
+        operations: in the order of the run. A reshape that only renames memory is none.
+        median, minimum: seconds of a whole run without the clock of the operations, as :meth:`Model.run` takes them
+            with ``out``.
+        repeats: timed runs.
+        isa, threads: of the engine.
+    """
+
+    operations: list[Operation]
+    median: float
+    minimum: float
+    repeats: int
+    isa: str
+    threads: int
+
+    @property
+    def rest(self) -> float:
+        """Seconds of the median run that no operation explains: the way through Python, bits packed at the border,
+        states kept. Noise can make it less than 0."""
+        return self.median - sum(operation.median for operation in self.operations)
+
+
+def profile(model: Model, inputs: Sequence[np.ndarray], repeats: int) -> Profile:
+    """See :meth:`Model.profile`."""
+    backend = model._backend
+    if not isinstance(backend, Native):
+        engines = ", ".join(available_isas()[:-1]) or "those that the package has when it is built with a C++ compiler"
+        raise Unsupported(
+            f"a profile is of the native engine, and this one runs in the {model.isa}: choose another isa, {engines}"
+        )
+    state = backend.state()
+    runs: list[float] = []
+    profiles: list[list[float]] = []
+    try:
+        results = model.run(*inputs)
+        out = list(results) if isinstance(results, tuple) else [results]
+        arrays = [np.array(array, order="C") for array in inputs]  # checked by the run
+        steps = backend.steps(arrays)
+        for _ in range(WARMUP + repeats):
+            backend.set_state(state)
+            runs.append(_seconds(lambda: model.run(*arrays, out=out)))
+            backend.set_state(state)
+            profiles.append(backend.profile(arrays, out))
+    finally:
+        backend.set_state(state)
+    runs, profiles = runs[WARMUP:], profiles[WARMUP:]
+    median = statistics.median(runs)
+    operations = [_operation(step, times, median) for step, times in zip(steps, zip(*profiles))]
+    return Profile(operations, median, min(runs), repeats, model.isa, model.threads)
+
+
+def _operation(step: Step, times: Sequence[float], whole: float) -> Operation:
+    from onebit.ir import TensorType, cost
+
+    def type_of(port: Port) -> TensorType:
+        return TensorType(port.dtype, port.shape)
+
+    counts = [
+        cost.operations(node.kind, node.attributes, type_of(node.output), list(map(type_of, node.inputs)))
+        for node in step.nodes
+    ]
+    median = statistics.median(times)
+    return Operation(
+        tuple(node.number for node in step.nodes),
+        tuple(node.kind for node in step.nodes),
+        step.nodes[-1].output,
+        cost.summed(counts),
+        step.bytes_read,
+        step.bytes_written,
+        median,
+        min(times),
+        median / whole,
+    )
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
