@@ -268,6 +268,8 @@ NB_MODULE(_engine, m) {
     m.def("peak", &onebit::peak, nb::arg("isa"), nb::arg("arithmetic"), nb::arg("seconds"), nb::call_guard<nb::gil_scoped_release>(),
           "Multiply-accumulates per second of the bare kernel on data in the first-level cache; arithmetic is 'bits', 'pairs' or "
           "'floats'.");
+    m.def("clock", &onebit::clock, nb::arg("seconds"), nb::call_guard<nb::gil_scoped_release>(),
+          "Cycles per second of a busy core, from a chain of dependent additions; 0: not known on this processor.");
     nb::class_<Engine>(m, "Model")
         .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>, std::int64_t>(), nb::arg("data"),
              nb::arg("threads") = 1, nb::arg("isa") = nb::none(), nb::arg("max_memory") = nb::none(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -56,6 +57,34 @@ double peak(std::string_view isa, std::string_view arithmetic, double seconds) {
         best = std::max(best, macs / std::chrono::duration<double>(Clock::now() - before).count());
     } while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
     return best;
+}
+
+double clock(double seconds) {
+#if defined(__x86_64__) || defined(__aarch64__)
+    // Each addition waits for the one before it, and an addition of two registers takes one cycle on every such processor.
+    constexpr int blocks = 2000, additions = 64;
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    double best = 0;
+    do {
+        std::uint64_t sum = 0;
+        const std::uint64_t one = 1;
+        const auto before = Clock::now();
+        for (int i = 0; i < blocks; ++i) {
+#if defined(__x86_64__)
+            __asm__ volatile(".rept 64\n\taddq %1, %0\n\t.endr" : "+r"(sum) : "r"(one) : "cc");
+#else
+            __asm__ volatile(".rept 64\n\tadd %0, %0, %1\n\t.endr" : "+r"(sum) : "r"(one));
+#endif
+        }
+        const double taken = std::chrono::duration<double>(Clock::now() - before).count();
+        if (sum == std::uint64_t{blocks} * additions) best = std::max(best, static_cast<double>(sum) / taken);
+    } while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
+    return best;
+#else
+    static_cast<void>(seconds);
+    return 0;
+#endif
 }
 
 }  // namespace onebit

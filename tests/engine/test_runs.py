@@ -155,6 +155,11 @@ def test_an_index_outside_the_table_is_an_error():
         model.run([np.int64([1, -1])])
 
 
+def test_the_clock_is_a_frequency_or_not_known():
+    clock = _engine.clock(0.001)
+    assert clock == 0 or 1e7 < clock < 1e10
+
+
 def test_the_peak_of_every_arithmetic_is_a_positive_rate():
     for arithmetic in ("bits", "pairs", "floats"):
         assert _engine.peak("portable", arithmetic, 0.001) > 0

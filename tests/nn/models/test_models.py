@@ -14,6 +14,7 @@ SMALL = {
     "vgg-small": ({"width": 4, "image_size": 8}, (2, 3, 8, 8)),
     "resnet20": ({"width": 4}, (2, 3, 9, 9)),
     "resnet18": ({"width": 4, "num_classes": 10}, (2, 3, 33, 33)),
+    "quicknet": ({"width": 4, "num_classes": 10}, (2, 3, 33, 33)),
     "resnet34": ({"width": 4, "num_classes": 10, "block": "bireal", "small_images": True}, (2, 3, 8, 8)),
 }
 
@@ -30,6 +31,17 @@ def test_convolutions_norms_and_head_have_the_published_number_of_parameters(nam
     with torch.device("meta"):
         model = models.build(name)
     assert count(model, nn.Conv2d, nn.BatchNorm2d, nn.Linear) == published
+
+
+def test_quicknet_has_sections_of_one_width_and_float_transitions_between_them():
+    model = models.build("quicknet", width=16, scheme="bnn")
+    convs = [m for m in model.modules() if isinstance(m, layers.Conv2d)]
+    assert [m.out_channels for m in convs] == [16] * 4 + [32] * 4 + [64] * 4 + [128] * 4
+    assert all(m.in_channels == m.out_channels and m.stride == (1, 1) for m in convs)
+    blurs = [m for m in model.sections.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert [m.in_channels for m in blurs] == [16, 32, 64]
+    for blur in blurs:
+        assert torch.allclose(blur.weight.sum((1, 2, 3)), torch.ones(blur.in_channels))
 
 
 def test_vgg_small_has_the_published_widths():
@@ -67,7 +79,7 @@ def test_stem_head_and_projections_alone_stay_float(name):
     kept = [m for m in weights if not isinstance(m, layers.Quantized)]
     assert weights[0] is kept[0]
     assert weights[-1] is kept[-1]
-    assert all(m.kernel_size == (1, 1) for m in kept[1:-1])
+    assert all(m.kernel_size == (1, 1) or m.groups == m.in_channels for m in kept[1:-1])
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -111,6 +123,7 @@ def test_shortcuts_fit_odd_maps():
         ("convnet", {"width": 0}, "width must be an integer of at least 1, got 0"),
         ("convnet", {"downsample": (7,)}, "downsample must be ascending positions in 0..4, got"),
         ("convnet", {"activation": "gelu"}, "activation must be one of prelu, hardtanh, rprelu, got 'gelu'"),
+        ("quicknet", {"width": 6}, "width must be a multiple of 4, got 6"),
         ("vgg-small", {"image_size": 30}, "image_size must be a multiple of 8, got 30"),
         ("resnet18", {"block": "basic"}, "block must be one of bireal, react, got 'basic'"),
         ("mlp", {"stem": "int4"}, "stem must be one of float, int8, got 'int4'"),

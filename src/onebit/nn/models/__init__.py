@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from onebit.nn.models.convnet import ConvNet
 from onebit.nn.models.mlp import MLP
+from onebit.nn.models.quicknet import QuickNet
 from onebit.nn.models.registry import build, description, rebuild, registry
 from onebit.nn.models.resnet import ResNet, ResNet20
 from onebit.nn.models.vgg import VGGSmall
 
-__all__ = ["MLP", "ConvNet", "ResNet", "ResNet20", "VGGSmall", "build", "description", "rebuild", "registry"]
+__all__ = [
+    "MLP",
+    "ConvNet",
+    "QuickNet",
+    "ResNet",
+    "ResNet20",
+    "VGGSmall",
+    "build",
+    "description",
+    "rebuild",
+    "registry",
+]
