@@ -23,7 +23,9 @@ bool has_avx512bw() {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-bool has_avx512vpopcnt() { return has_avx512bw() && __builtin_cpu_supports("avx512vpopcntdq"); }
+bool has_avx512vpopcnt() {
+    return has_avx512bw() && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 
 constexpr Entry entries[] = {

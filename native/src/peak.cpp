@@ -17,14 +17,14 @@ double peak(std::string_view isa, std::string_view arithmetic, double seconds) {
     using kernel::Arithmetic;
     Arithmetic kind = Arithmetic::bits;
     int channels_of_word = 32;
-    if (arithmetic == "pairs") {
-        kind = Arithmetic::pairs;
-        channels_of_word = 2;
+    if (arithmetic == "integers") {
+        kind = table.integers;
+        channels_of_word = kind == Arithmetic::bytes ? 4 : 2;
     } else if (arithmetic == "floats") {
         kind = Arithmetic::floats;
         channels_of_word = 1;
     } else if (arithmetic != "bits") {
-        throw std::invalid_argument("arithmetic must be bits, pairs or floats, got '" + std::string(arithmetic) + "'");
+        throw std::invalid_argument("arithmetic must be bits, integers or floats, got '" + std::string(arithmetic) + "'");
     }
     // 60 pixels (a multiple of every register tile) times one tile of output channels, 64 words each: 16 + 15 KiB.
     constexpr std::int64_t pixels = 60, words = 64;
@@ -37,9 +37,9 @@ double peak(std::string_view isa, std::string_view arithmetic, double seconds) {
 
     kernel::Job job;
     job.weights = reinterpret_cast<const std::uint32_t*>(weights.get());
-    job.input = reinterpret_cast<const std::uint32_t*>(input.get());
+    job.input = input.get();
     job.bases = reinterpret_cast<const std::int32_t*>(bases.get());
-    job.row_words = words;
+    job.row_bytes = words * 4;
     job.words = words;
     job.group_channels = width;
     job.images = 1;

@@ -107,8 +107,8 @@ Weights& Shared::weights_of(std::size_t index) {
         const Node& node = graph.nodes[index];
         const Constant& constant =
             graph.constants[static_cast<std::size_t>(graph.values[static_cast<std::size_t>(node.inputs[1])].constant)];
-        weights[index] = std::make_unique<Weights>(constant, graph.values[static_cast<std::size_t>(node.inputs[0])].type.dtype,
-                                                   node.kind == "conv" ? node.integer("groups") : 1, table);
+        weights[index] = std::make_unique<Weights>(constant, graph.values[static_cast<std::size_t>(node.inputs[0])].type.dtype, node,
+                                                   table);
     }
     return *weights[index];
 }

@@ -24,6 +24,9 @@ public:
     const std::vector<int>& reads() const { return reads_; }
     const std::vector<int>& writes() const { return writes_; }
     std::size_t table_bytes() const { return table_bytes_; }
+    bool leads_with_threshold() const { return !steps_.empty() && steps_[0].op == kernel::Op::threshold; }
+    const kernel::Step& first() const { return steps_[0]; }
+    std::int64_t channels() const { return channels_; }
     void build();
     kernel::Program bind(const Workspace& workspace);
 

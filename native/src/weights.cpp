@@ -8,12 +8,17 @@ namespace onebit {
 
 using kernel::Arithmetic;
 
-Arithmetic arithmetic_of(DType x, DType weight) {
-    if (x == DType::f32) return Arithmetic::floats;
-    return x == DType::bit && weight == DType::bit ? Arithmetic::bits : Arithmetic::pairs;
-}
-
 namespace {
+
+// Channels that one word holds.
+std::int64_t in_a_word(Arithmetic arithmetic) {
+    switch (arithmetic) {
+        case Arithmetic::bits: return 32;
+        case Arithmetic::bytes: return 4;
+        case Arithmetic::pairs: return 2;
+        default: return 1;
+    }
+}
 
 // Lanes of the tile that starts with `left` output channels to go: the kernel has whole, half and quarter tiles.
 std::int64_t tile_lanes(std::int64_t left, const kernel::Table& table) {
@@ -22,6 +27,7 @@ std::int64_t tile_lanes(std::int64_t left, const kernel::Table& table) {
     return left <= width / 2 ? width / 2 : width;
 }
 
+std::uint32_t byte(int value) { return static_cast<std::uint8_t>(static_cast<std::int8_t>(value)); }
 std::uint32_t half(int value) { return static_cast<std::uint16_t>(static_cast<std::int16_t>(value)); }
 
 // Word `word` of one tap of one output channel, `first` being the number of the tap's first element in the constant.
@@ -39,6 +45,11 @@ std::uint32_t word_of(const Constant& weight, Arithmetic arithmetic, std::int64_
                 bits |= static_cast<std::uint32_t>(constant_bit(weight, first + word * 32 + i)) << i;
             return bits;
         }
+        case Arithmetic::bytes: {
+            std::uint32_t bytes = 0;
+            for (int i = 0; i < 4; ++i) bytes |= byte(integer(4 * word + i)) << (8 * i);
+            return bytes;
+        }
         case Arithmetic::pairs: return half(integer(2 * word)) | half(integer(2 * word + 1)) << 16;
         default: break;
     }
@@ -48,21 +59,33 @@ std::uint32_t word_of(const Constant& weight, Arithmetic arithmetic, std::int64_
 
 }  // namespace
 
-Weights::Weights(const Constant& weight, DType x, std::int64_t group_count, const kernel::Table& table)
-    : arithmetic(arithmetic_of(x, weight.dtype)), groups(group_count), constant_(weight), table_(table) {
+Weights::Weights(const Constant& weight, DType x, const Node& node, const kernel::Table& table)
+    : groups(node.kind == "conv" ? node.integer("groups") : 1), constant_(weight), table_(table) {
+    arithmetic = x == DType::f32 ? Arithmetic::floats : x == DType::bit && weight.dtype == DType::bit ? Arithmetic::bits : table.integers;
     outputs = weight.shape[0] / groups;
     inputs = weight.shape.back();
     taps = weight.shape.size() == 2 ? 1 : weight.shape[1] * weight.shape[2];
-    words = arithmetic == Arithmetic::bits ? words_of(inputs) : arithmetic == Arithmetic::pairs ? (inputs + 1) / 2 : inputs;
-
+    words = (inputs + in_a_word(arithmetic) - 1) / in_a_word(arithmetic);
+    if (arithmetic == Arithmetic::bytes && taps > 1 && groups == 1 && node.integers("dilation")[1] == 1) {
+        const std::int64_t row = multiply(weight.shape[2], inputs), row_words = (row + 3) / 4;
+        if (row_words < weight.shape[2] * words) {
+            whole_rows = true;
+            taps = weight.shape[1];
+            inputs = row;
+            words = row_words;
+        }
+    }
     const std::int64_t width = std::int64_t{table.lanes} * table.vectors;
     const std::int64_t last = outputs % width;
     group_words = multiply(multiply(outputs - last + (last ? tile_lanes(last, table) : 0), taps), words);
 }
 
+std::int64_t Weights::totals_of_output() const {
+    return arithmetic == Arithmetic::bits ? taps : arithmetic == Arithmetic::bytes ? 1 : 0;
+}
+
 std::size_t Weights::bytes() const {
-    const std::int64_t counts = arithmetic == Arithmetic::bits ? multiply(multiply(groups, outputs), taps) : 0;
-    return static_cast<std::size_t>(multiply(add(multiply(group_words, groups), counts), 4));
+    return static_cast<std::size_t>(multiply(add(multiply(group_words, groups), multiply(multiply(groups, outputs), totals_of_output())), 4));
 }
 
 void Weights::pack() {
@@ -70,7 +93,7 @@ void Weights::pack() {
     const std::int64_t width = std::int64_t{table_.lanes} * table_.vectors;
     packed = allocate(static_cast<std::size_t>(group_words * groups * 4));
     auto* at = reinterpret_cast<std::uint32_t*>(packed.get());
-    if (arithmetic == Arithmetic::bits) ones.assign(static_cast<std::size_t>(groups * outputs * taps), 0);
+    totals.assign(static_cast<std::size_t>(groups * outputs * totals_of_output()), 0);
     for (std::int64_t group = 0; group < groups; ++group)
         for (std::int64_t channel = 0; channel < outputs; channel += width) {
             const std::int64_t lanes = tile_lanes(outputs - channel, table_);
@@ -81,7 +104,10 @@ void Weights::pack() {
                         if (channel + lane >= outputs) continue;
                         const std::int64_t output = group * outputs + channel + lane;
                         *at = word_of(constant_, arithmetic, (output * taps + tap) * inputs, inputs, word);
-                        if (arithmetic == Arithmetic::bits) ones[static_cast<std::size_t>(output * taps + tap)] += std::popcount(*at);
+                        if (arithmetic == Arithmetic::bits)
+                            totals[static_cast<std::size_t>(output * taps + tap)] += std::popcount(*at);
+                        if (arithmetic == Arithmetic::bytes)
+                            for (int i = 0; i < 4; ++i) totals[static_cast<std::size_t>(output)] += static_cast<std::int8_t>(*at >> (8 * i));
                     }
         }
 }

@@ -161,7 +161,7 @@ def test_the_clock_is_a_frequency_or_not_known():
 
 
 def test_the_peak_of_every_arithmetic_is_a_positive_rate():
-    for arithmetic in ("bits", "pairs", "floats"):
+    for arithmetic in ("bits", "integers", "floats"):
         assert _engine.peak("portable", arithmetic, 0.001) > 0
-    with pytest.raises(ValueError, match="arithmetic must be bits, pairs or floats, got 'words'"):
+    with pytest.raises(ValueError, match="arithmetic must be bits, integers or floats, got 'words'"):
         _engine.peak("portable", "words", 0.001)

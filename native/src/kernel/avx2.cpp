@@ -11,6 +11,7 @@ struct Isa {
     static constexpr int bytes = BYTES;
     static constexpr int vectors = 4;
     static constexpr int limit = 31;
+    static constexpr auto integers = onebit::kernel::Arithmetic::pairs;
     static constexpr int rows(onebit::kernel::Arithmetic a) { return a == onebit::kernel::Arithmetic::bits ? 2 : 3; }
 
     static inline U count(U x) {
@@ -21,7 +22,7 @@ struct Isa {
         const __m256i high = _mm256_and_si256(_mm256_srli_epi16((__m256i)x, 4), nibble);
         return (U)_mm256_add_epi8(_mm256_shuffle_epi8(table, low), _mm256_shuffle_epi8(table, high));
     }
-    static inline I madd(I a, I b) { return (I)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
+    static inline I add_products(I acc, U w, U x) { return acc + (I)_mm256_madd_epi16((__m256i)w, (__m256i)x); }
     static inline unsigned mask_ge(F a, F b) {
         return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GE_OQ)));
     }
@@ -33,5 +34,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx2 = {lanes, tile_vectors, items, run, pointwise_items, pointwise};
+const Table avx2 = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise};
 }

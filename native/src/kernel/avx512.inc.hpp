@@ -3,8 +3,6 @@ static constexpr int bytes = BYTES;
 static constexpr int vectors = 4;
 static constexpr int rows(onebit::kernel::Arithmetic) { return 6; }
 
-static inline I madd(I a, I b) { return (I)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
-
 // A mask as a number. GCC 12 may spill one in 16 bits and read it back in 32 (seen with -O1 -fsanitize=thread): it has to pass
 // through a general register, where the upper half is 0.
 static inline unsigned number(__mmask16 mask) {

@@ -10,7 +10,9 @@ namespace {
 struct Isa {
 #include "avx512.inc.hpp"
     static constexpr int limit = 31;
+    static constexpr auto integers = onebit::kernel::Arithmetic::pairs;
 
+    static inline I add_products(I acc, U w, U x) { return acc + (I)_mm512_madd_epi16((__m512i)w, (__m512i)x); }
     static inline U count(U x) {
         const __m512i table =
             _mm512_set4_epi32(0x04030302, 0x03020201, 0x03020201, 0x02010100);
@@ -26,5 +28,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx512bw = {lanes, tile_vectors, items, run, pointwise_items, pointwise};
+const Table avx512bw = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise};
 }

@@ -1,4 +1,4 @@
-// AVX-512 with the population count of every lane (VPOPCNTDQ).
+// AVX-512 with the population count of every lane (VPOPCNTDQ) and products of four bytes (VNNI).
 #define BYTES 64
 #include <immintrin.h>
 
@@ -10,7 +10,9 @@ namespace {
 struct Isa {
 #include "avx512.inc.hpp"
     static constexpr int limit = 0;
+    static constexpr auto integers = onebit::kernel::Arithmetic::bytes;
 
+    static inline I add_products(I acc, U w, U x) { return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w); }
     static inline U count(U x) { return (U)_mm512_popcnt_epi32((__m512i)x); }
 };
 
@@ -19,5 +21,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx512vpopcnt = {lanes, tile_vectors, items, run, pointwise_items, pointwise};
+const Table avx512vpopcnt = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise};
 }

@@ -2,6 +2,7 @@
 // Every instruction set compiles kernel.inc.hpp once, in a translation unit of its own, and fills one Table.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "../platform.hpp"
@@ -11,6 +12,7 @@ namespace onebit::kernel {
 // How one 32-bit word of the input meets one 32-bit lane of weights.
 enum class Arithmetic : std::uint8_t {
     bits,    // 32 channels of +-1: xor, popcount, add
+    bytes,   // four channels, uint8 times int8: multiply, add all, add
     pairs,   // two int16 channels: multiply, add both, add
     floats,  // one float32 channel: multiply, then add
 };
@@ -63,21 +65,24 @@ struct Program {
     std::int64_t channels = 0;  // of every tensor that the steps touch
 };
 
+// Distances in the input are in bytes.
 struct Job {
     const std::uint32_t* weights = nullptr;  // [group][tile][tap][word][lane]
     std::int64_t group_weights = 0;          // words from one group to the next
-    const std::uint32_t* input = nullptr;
-    std::int64_t image_words = 0;
-    std::int32_t row_words = 0;               // from one pixel to the next
-    const std::uint32_t* padding = nullptr;   // one row
-    const std::int32_t* offsets = nullptr;    // [pixel][tap] in words, negative: padding; null: one tap, pixel after pixel
+    const std::byte* input = nullptr;
+    std::int64_t image_bytes = 0;
+    std::int32_t row_bytes = 0;               // from one pixel to the next
+    const std::byte* padding = nullptr;       // one row
+    const std::int32_t* offsets = nullptr;    // [pixel][tap], negative: padding; null: one tap, pixel after pixel
     const std::int32_t* classes = nullptr;    // [pixel] of the border (bits); null: all 0
-    const std::int32_t* bases = nullptr;      // [class][group][channel] (bits): what 2 * popcount is taken from
+    const std::int32_t* bases = nullptr;      // [class][group][channel]: bits: what 2 * popcount is taken from; bytes: added
+    const std::int32_t* limits = nullptr;     // [class][group][channel]: the most differing bits that pass a leading threshold,
+    const std::uint32_t* flips = nullptr;     // [group][channel / 32]: where its sense is the other one (bits; null: none leads)
     std::int64_t class_stride = 0;
-    std::int64_t group_stride = 0;
+    std::int64_t group_stride = 0;            // of bases and limits
     std::int32_t taps = 1;
     std::int32_t words = 0;        // of one tap of one group
-    std::int32_t group_words = 0;  // from one group to the next in a row of the input
+    std::int32_t group_bytes = 0;  // from one group to the next in a row of the input
     std::int32_t groups = 1;
     std::int64_t group_channels = 0;  // of the output
     std::int64_t images = 0;
@@ -88,6 +93,7 @@ struct Job {
 struct Table {
     int lanes;    // 32-bit lanes of a vector
     int vectors;  // of a tile, a power of two >= 4; the last tile may be half or a quarter
+    Arithmetic integers;  // what multiplies int8: bytes or pairs
     std::int64_t (*items)(const Job&, Arithmetic);
     void (*run)(const Job&, Arithmetic, std::int64_t begin, std::int64_t end);
     std::int64_t (*pointwise_items)(const Program&, std::int64_t rows);

@@ -3,8 +3,9 @@
 //   rows(Arithmetic)           of the register tile
 //   limit                      steps before `count` would overflow its bytes; 0: `count` counts whole lanes
 //   count(U)                   set bits, per byte or per lane
-//   madd(I, I)                 int16 pairs, multiplied and added
-//   mask_ge(F, F), mask_ge(I, I)   one bit a lane
+//   integers                   bytes or pairs
+//   add_products(I, U w, U x)  w and x as int16 pairs, or x as four uint8 and w as four int8: multiplied, all added
+//   mask_ge(F, F), mask_ge(I, I)   one bit a lane, what stands above is 0
 // Everything here has internal linkage and uses no standard library, so that the linker cannot merge code built for a newer
 // processor into the portable path.
 
@@ -60,6 +61,7 @@ struct alignas(64) Tile {
 
 #include "product.inc.hpp"
 #include "pointwise.inc.hpp"
+#include "finish.inc.hpp"
 
 namespace {
 
@@ -69,61 +71,6 @@ inline int vectors_for(std::int64_t width) {
 }
 
 inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-// From counts of differing bits to sums, and in the same pass, for tiles without a rest, the steps that most binary layers begin
-// with: a threshold; or affine, sum with a tensor, PReLU, store, sign. Returns the number of steps done.
-int finish_bits(const Job& job, std::int64_t group, std::int64_t channel, std::int64_t pixel, const Place& place, Tile& tile) {
-    const Program& program = job.program;
-    const Step* steps = program.steps;
-    const std::int64_t channels = program.channels;
-    const bool full = program.count > 0 && place.width == place.vectors * lanes;
-    const bool affine = full && steps[0].op == Op::affine, threshold = full && steps[0].op == Op::threshold;
-    int done = affine || threshold ? 1 : 0;
-    const auto next = [&](Op op) { return affine && done < program.count && steps[done].op == op ? &steps[done++] : nullptr; };
-    const Step* add = done < program.count && steps[done].operand == Operand::tensor ? next(Op::add) : nullptr;
-    const Step* prelu = done < program.count && steps[done].operand == Operand::channels ? next(Op::prelu) : nullptr;
-    const Step* store = next(Op::store);
-    const Step* sign = threshold ? &steps[0] : next(Op::sign);
-
-    const std::int64_t row_words = (channels + 31) / 32;
-    const float* other = add ? static_cast<const float*>(add->first) + place.row * channels + place.channel : nullptr;
-    float* out = store ? static_cast<float*>(store->out) + place.row * channels + place.channel : nullptr;
-    std::uint32_t* bits = sign ? static_cast<std::uint32_t*>(sign->out) + place.row * row_words + place.channel / 32 : nullptr;
-    const float* scale = affine ? static_cast<const float*>(steps[0].first) + place.channel : nullptr;
-    const float* shift = affine ? static_cast<const float*>(steps[0].second) + place.channel : nullptr;
-    const float* slope = prelu ? static_cast<const float*>(prelu->first) + place.channel : nullptr;
-    const std::int32_t* limit = threshold ? static_cast<const std::int32_t*>(steps[0].first) + place.channel : nullptr;
-    const std::int32_t* mask = threshold ? static_cast<const std::int32_t*>(steps[0].second) + place.channel : nullptr;
-    const std::int32_t* bases = job.bases + group * job.group_stride + channel;
-    for (int r = 0; r < place.rows; ++r) {
-        const std::int32_t* base = bases + (job.classes ? job.classes[pixel + r] : 0) * job.class_stride;
-        std::uint32_t word = 0;
-        for (int v = 0; v < place.vectors; ++v) {
-            I& at = tile.at[r * tile_vectors + v];
-            const I sum = load(base + v * lanes) - (at + at);
-            unsigned set = 0;
-            if (affine) {
-                F x = __builtin_convertvector(sum, F) * load(scale + v * lanes) + load(shift + v * lanes);
-                if (add) x = add->reversed ? load(other + r * channels + v * lanes) + x : x + load(other + r * channels + v * lanes);
-                if (prelu) x = select(x > F{}, x, x * load(slope + v * lanes));
-                if (store) save(out + r * channels + v * lanes, x);
-                if (sign) set = Isa::mask_ge(x, F{});
-                at = (I)x;
-            } else {
-                if (threshold) set = Isa::mask_ge(sum ^ load(mask + v * lanes), load(limit + v * lanes));
-                at = sum;
-            }
-            if (sign) {
-                word |= static_cast<std::uint32_t>(set) << (v * lanes % 32);
-                if ((v + 1) * lanes % 32 == 0 || v + 1 == place.vectors) {
-                    bits[r * row_words + v * lanes / 32] = word;
-                    word = 0;
-                }
-            }
-        }
-    }
-    return done;
-}
 
 template <class P>
 std::int64_t items_of(const Job& job) {
@@ -136,6 +83,7 @@ void run_job(const Job& job, std::int64_t begin, std::int64_t end) {
     constexpr int most = Isa::rows(P::arithmetic);
     const std::int64_t blocks = divide_up(job.pixels, most);
     const std::int64_t tiles = divide_up(job.group_channels, tile_width);
+    const Head head = head_of(job);
     Tile tile;
     for (std::int64_t item = begin; item < end; ++item) {
         const std::int64_t block = item % blocks;
@@ -154,24 +102,21 @@ void run_job(const Job& job, std::int64_t begin, std::int64_t end) {
         place.vectors = vectors_for(place.width);
 
         const std::uint32_t* weights = job.weights + group * job.group_weights + channel * job.taps * job.words;
-        const std::uint32_t* input = job.input + image * job.image_words + group * job.group_words;
+        const std::byte* image_at = job.input + image * job.image_bytes + group * job.group_bytes;
         if (place.vectors == tile_vectors)
-            multiply_rows<P, tile_vectors>(place.rows, job, weights, input, first, tile);
+            multiply_rows<P, tile_vectors>(job, head, place, group, weights, image_at, first, tile);
         else if (place.vectors == tile_vectors / 2)
-            multiply_rows<P, tile_vectors / 2>(place.rows, job, weights, input, first, tile);
+            multiply_rows<P, tile_vectors / 2>(job, head, place, group, weights, image_at, first, tile);
         else
-            multiply_rows<P, tile_vectors / 4>(place.rows, job, weights, input, first, tile);
-
-        int done = 0;
-        if constexpr (P::arithmetic == Arithmetic::bits) done = finish_bits(job, group, channel, first, place, tile);
-        apply(job.program, done, place, tile);
+            multiply_rows<P, tile_vectors / 4>(job, head, place, group, weights, image_at, first, tile);
     }
 }
 
 std::int64_t items(const Job& job, Arithmetic arithmetic) {
     switch (arithmetic) {
         case Arithmetic::bits: return items_of<Bits>(job);
-        case Arithmetic::pairs: return items_of<Pairs>(job);
+        case Arithmetic::bytes:
+        case Arithmetic::pairs: return items_of<Integers>(job);
         default: return items_of<Floats>(job);
     }
 }
@@ -179,7 +124,8 @@ std::int64_t items(const Job& job, Arithmetic arithmetic) {
 void run(const Job& job, Arithmetic arithmetic, std::int64_t begin, std::int64_t end) {
     switch (arithmetic) {
         case Arithmetic::bits: return run_job<Bits>(job, begin, end);
-        case Arithmetic::pairs: return run_job<Pairs>(job, begin, end);
+        case Arithmetic::bytes:
+        case Arithmetic::pairs: return run_job<Integers>(job, begin, end);
         default: return run_job<Floats>(job, begin, end);
     }
 }

@@ -13,6 +13,7 @@ struct Isa {
     static constexpr int bytes = BYTES;
     static constexpr int vectors = 8;
     static constexpr int limit = 31;
+    static constexpr auto integers = onebit::kernel::Arithmetic::pairs;
     static constexpr int rows(onebit::kernel::Arithmetic) { return 1; }
 
     static inline U count(U x) {
@@ -20,12 +21,11 @@ struct Isa {
         x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
         return (x + (x >> 4)) & 0x0f0f0f0fu;
     }
-    static inline I madd(I a, I b) {
+    static inline I add_products(I acc, U w, U x) {
 #ifdef __SSE2__
-        return (I)_mm_madd_epi16((__m128i)a, (__m128i)b);
+        return acc + (I)_mm_madd_epi16((__m128i)w, (__m128i)x);
 #else
-        const I low = ((I)((U)a << 16) >> 16) * ((I)((U)b << 16) >> 16);
-        return low + (a >> 16) * (b >> 16);
+        return acc + ((I)(w << 16) >> 16) * ((I)(x << 16) >> 16) + ((I)w >> 16) * ((I)x >> 16);
 #endif
     }
     static inline unsigned mask(I condition) {
@@ -46,5 +46,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table portable = {lanes, tile_vectors, items, run, pointwise_items, pointwise};
+const Table portable = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise};
 }

@@ -3,6 +3,7 @@
 
 namespace {
 
+// `sum` is the product when its accumulator is complete; `at` is its place in the bases.
 struct Bits {
     static constexpr Arithmetic arithmetic = Arithmetic::bits;
     static constexpr int limit = Isa::limit;
@@ -13,14 +14,20 @@ struct Bits {
         const U halves = (acc & 0x00ff00ffu) + ((acc >> 8) & 0x00ff00ffu);
         return (I)((halves & 0xffffu) + (halves >> 16));
     }
+    static inline I sum(I count, const std::int32_t* bases, std::int64_t at) { return load(bases + at) - (count + count); }
 };
 
-struct Pairs {
-    static constexpr Arithmetic arithmetic = Arithmetic::pairs;
+// int16 pairs, or bytes where the instruction set has a product of four of them.
+struct Integers {
+    static constexpr Arithmetic arithmetic = Isa::integers;
     static constexpr int limit = 0;
     using Acc = I;
-    static inline void step(I& acc, U w, U x) { acc += Isa::madd((I)w, (I)x); }
+    static inline void step(I& acc, U w, U x) { acc = Isa::add_products(acc, w, x); }
     static inline I widen(I acc) { return acc; }
+    static inline I sum(I total, const std::int32_t* bases, std::int64_t at) {
+        if constexpr (arithmetic == Arithmetic::bytes) total += load(bases + at);
+        return total;
+    }
 };
 
 struct Floats {
@@ -29,10 +36,11 @@ struct Floats {
     using Acc = F;
     static inline void step(F& acc, U w, U x) { acc = acc + (F)x * (F)w; }
     static inline I widen(F acc) { return (I)acc; }
+    static inline I sum(I total, const std::int32_t*, std::int64_t) { return total; }
 };
 
 template <class P, int R, int NV>
-inline __attribute__((always_inline)) void steps(typename P::Acc (&acc)[R][NV], const std::uint32_t* const (&x)[R],
+inline __attribute__((always_inline)) void steps(typename P::Acc (&acc)[R][NV], const std::byte* const (&x)[R],
                                                  const std::uint32_t*& weights, std::int32_t from, std::int32_t to) {
     for (std::int32_t k = from; k < to; ++k) {
         U w[NV];
@@ -40,18 +48,21 @@ inline __attribute__((always_inline)) void steps(typename P::Acc (&acc)[R][NV], 
         for (int v = 0; v < NV; ++v) w[v] = load(weights + v * lanes);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-            const U word = broadcast(x[r][k]);
+            std::uint32_t word;  // bytes are read from anywhere
+            __builtin_memcpy(&word, x[r] + std::ptrdiff_t{k} * 4, 4);
+            const U all = broadcast(word);
 #pragma GCC unroll 8
-            for (int v = 0; v < NV; ++v) P::step(acc[r][v], w[v], word);
+            for (int v = 0; v < NV; ++v) P::step(acc[r][v], w[v], all);
         }
         weights += NV * lanes;
     }
 }
 
-// R consecutive pixels of one image times NV vectors of output channels.
+// What R consecutive pixels of one image times NV vectors of output channels add up to. Counts in bytes are widened into `tile`
+// whenever they could overflow.
 template <class P, int R, int NV>
-void multiply(const Job& job, const std::uint32_t* weights, const std::uint32_t* image, std::int64_t pixel, Tile& tile) {
-    typename P::Acc acc[R][NV] = {};
+inline __attribute__((always_inline)) void accumulate(typename P::Acc (&acc)[R][NV], const Job& job, const std::uint32_t* weights,
+                                                      const std::byte* image, std::int64_t pixel, Tile& tile) {
     if constexpr (P::limit != 0) {
         for (int r = 0; r < R; ++r)
             for (int v = 0; v < NV; ++v) tile.at[r * tile_vectors + v] = I{};
@@ -59,7 +70,7 @@ void multiply(const Job& job, const std::uint32_t* weights, const std::uint32_t*
     [[maybe_unused]] std::int32_t budget = P::limit;
     const std::int32_t* offsets = job.offsets ? job.offsets + pixel * job.taps : nullptr;
     for (std::int32_t tap = 0; tap < job.taps; ++tap) {
-        const std::uint32_t* x[R];
+        const std::byte* x[R];
         if (offsets) {
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r) {
@@ -68,7 +79,7 @@ void multiply(const Job& job, const std::uint32_t* weights, const std::uint32_t*
             }
         } else {
 #pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) x[r] = image + (pixel + r) * job.row_words;
+            for (int r = 0; r < R; ++r) x[r] = image + (pixel + r) * job.row_bytes;
         }
         if constexpr (P::limit == 0) {
             steps<P, R, NV>(acc, x, weights, 0, job.words);
@@ -90,39 +101,6 @@ void multiply(const Job& job, const std::uint32_t* weights, const std::uint32_t*
                 }
             }
         }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) {
-            if constexpr (P::limit != 0)
-                tile.at[r * tile_vectors + v] += P::widen(acc[r][v]);
-            else
-                tile.at[r * tile_vectors + v] = P::widen(acc[r][v]);
-        }
-}
-
-template <class P, int NV>
-inline void multiply_rows(int rows, const Job& job, const std::uint32_t* weights, const std::uint32_t* image,
-                          std::int64_t pixel, Tile& tile) {
-    constexpr int most = Isa::rows(P::arithmetic);
-    switch (rows) {
-        case 1: return multiply<P, 1, NV>(job, weights, image, pixel, tile);
-        case 2:
-            if constexpr (most >= 2) return multiply<P, 2, NV>(job, weights, image, pixel, tile);
-            break;
-        case 3:
-            if constexpr (most >= 3) return multiply<P, 3, NV>(job, weights, image, pixel, tile);
-            break;
-        case 4:
-            if constexpr (most >= 4) return multiply<P, 4, NV>(job, weights, image, pixel, tile);
-            break;
-        case 5:
-            if constexpr (most >= 5) return multiply<P, 5, NV>(job, weights, image, pixel, tile);
-            break;
-        default:
-            if constexpr (most >= 6) return multiply<P, 6, NV>(job, weights, image, pixel, tile);
-            break;
     }
 }
 
