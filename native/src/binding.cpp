@@ -35,7 +35,8 @@ nb::dlpack::dtype array_dtype(DType dtype) {
         case DType::i32: return nb::dtype<std::int32_t>();
         case DType::i64: return nb::dtype<std::int64_t>();
         case DType::boolean: return nb::dtype<bool>();
-        case DType::bit: return nb::dtype<std::int8_t>();
+        case DType::bit:
+        case DType::ternary: return nb::dtype<std::int8_t>();
     }
     return nb::dtype<float>();
 }

@@ -11,7 +11,7 @@ namespace onebit {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> dtype_names{"float32", "int8", "uint8", "int32", "int64", "bool", "bit"};
+constexpr std::array<std::string_view, 8> dtype_names{"float32", "int8", "uint8", "int32", "int64", "bool", "bit", "ternary"};
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

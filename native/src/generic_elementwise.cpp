@@ -19,7 +19,8 @@ void by_dtype(DType dtype, const Function& function) {
     switch (dtype) {
         case DType::f32: return function(float{});
         case DType::i8: return function(std::int8_t{});
-        case DType::bit: return function(std::int8_t{});
+        case DType::bit:
+        case DType::ternary: return function(std::int8_t{});
         case DType::u8: return function(std::uint8_t{});
         case DType::boolean: return function(bool{});
         case DType::i32: return function(std::int32_t{});

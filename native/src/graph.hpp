@@ -16,7 +16,7 @@
 
 namespace onebit {
 
-enum class DType : std::uint8_t { f32, i8, u8, i32, i64, boolean, bit };
+enum class DType : std::uint8_t { f32, i8, u8, i32, i64, boolean, bit, ternary };
 
 // A dimension: coefficient times a product of named symbols (none: a plain integer).
 struct Dim {
@@ -51,7 +51,10 @@ struct Node {
     }
 };
 
-// A tensor held by the graph. Bits are packed as in the file: element i is bit i % 64 of word i / 64, set = +1.
+// A tensor held by the graph. Bits are packed as in the file: element i is bit i % 64 of word i / 64, set = +1. So are ternary
+// numbers: element i, plus 1, is digit i % 5 of byte i / 5 in base 3.
+constexpr int trits_of_byte = 5, trit_bytes = 243;  // 3^5
+
 struct Constant {
     DType dtype = DType::f32;
     Shape shape;

@@ -102,7 +102,8 @@ Type infer_quantize(const Inference& of) {
 bool can_cast(DType from, DType to) {
     if (from == to || to == DType::boolean) return true;
     switch (from) {
-        case DType::bit: return to == DType::i8 || to == DType::i32 || to == DType::i64 || to == DType::f32;
+        case DType::bit:
+        case DType::ternary: return to == DType::i8 || to == DType::i32 || to == DType::i64 || to == DType::f32;
         case DType::boolean: return to != DType::bit;
         case DType::i8:
         case DType::u8: return to == DType::i32 || to == DType::i64 || to == DType::f32;

@@ -82,11 +82,11 @@ Window window_of(const Node& node, std::size_t axis, std::int64_t kernel) {
 DType product_dtype(const Inference& of, std::int64_t taps) {
     const DType x = of.in(0).dtype;
     const DType weight = of.in(1).dtype;
-    if (x == DType::f32 && (weight == DType::f32 || weight == DType::bit)) return DType::f32;
+    if (x == DType::f32 && (weight == DType::f32 || weight == DType::bit || weight == DType::ternary)) return DType::f32;
     const bool integer_x = x == DType::bit || x == DType::i8 || x == DType::u8;
-    const bool integer_weight = weight == DType::bit || weight == DType::i8;
-    if (!integer_x || !integer_weight) fail("no number system multiplies x ", name(x), " with weight ", name(weight));
-    const std::int64_t largest = (x == DType::bit ? 1 : x == DType::i8 ? 128 : 255) * (weight == DType::bit ? 1 : 128);
+    const bool small_weight = weight == DType::bit || weight == DType::ternary;
+    if (!integer_x || !(small_weight || weight == DType::i8)) fail("no number system multiplies x ", name(x), " with weight ", name(weight));
+    const std::int64_t largest = (x == DType::bit ? 1 : x == DType::i8 ? 128 : 255) * (small_weight ? 1 : 128);
     if (multiply(taps, largest) > std::numeric_limits<std::int32_t>::max()) {
         fail("sums of ", taps, " products of ", name(x), " and ", name(weight), " can leave int32");
     }

@@ -69,6 +69,7 @@ private:
             else if (key == "states") states_ = value;
             else if (key == "nodes") nodes_ = value;
             else if (key == "bits") bits_ = value;
+            else if (key == "trits") trits_ = value;
             else if (key == "meta") meta_ = value;
             else fail("unknown key ", quoted(key), " of the graph");
         }
@@ -106,18 +107,18 @@ private:
         return constant(value.integer());
     }
 
-    // The true shapes of the tensors that are stored as packed bits.
-    std::map<std::string_view, Shape> read_bits() {
+    // The true shapes of the tensors that are stored packed: `key` is bits or trits.
+    static std::map<std::string_view, Shape> read_packed(const std::optional<json::Value>& packed, std::string_view key) {
         std::map<std::string_view, Shape> shapes;
-        if (!bits_) return shapes;
-        if (!bits_->is(json::Kind::object)) fail("bits must be an object");
-        for (const auto& [name, value] : bits_->members()) {
+        if (!packed) return shapes;
+        if (!packed->is(json::Kind::object)) fail(key, " must be an object");
+        for (const auto& [name, value] : packed->members()) {
             Shape shape;
-            const auto items = list_of(value, "the shape of a bit tensor");
-            if (items.size() > max_rank) fail("bit tensor ", quoted(name), " has ", items.size(), " axes, at most ", max_rank, " are allowed");
+            const auto items = list_of(value, cat("the shape of a tensor of ", key));
+            if (items.size() > max_rank) fail("tensor ", quoted(name), " of ", key, " has ", items.size(), " axes, at most ", max_rank, " are allowed");
             for (const json::Value& item : items) {
                 if (!item.is(json::Kind::integer) || item.integer() < 0 || item.integer() > max_size) {
-                    fail("bit tensor ", quoted(name), ": its shape must hold integers in 0..2^48");
+                    fail("tensor ", quoted(name), " of ", key, ": its shape must hold integers in 0..2^48");
                 }
                 shape.push_back(item.integer());
             }
@@ -127,7 +128,9 @@ private:
     }
 
     void read_constants() {
-        auto bits = read_bits();
+        auto bits = read_packed(bits_, "bits"), trits = read_packed(trits_, "trits");
+        for (const auto& entry : trits)
+            if (bits.contains(entry.first)) fail("tensor ", quoted(entry.first), " is in bits and in trits");
         std::size_t total = 0;
         for (const Stored& stored : container_.tensors) total += aligned(stored.bytes.size());
         graph_.arena = std::shared_ptr<std::byte[]>(
@@ -137,18 +140,22 @@ private:
         std::size_t at = 0;
         for (const Stored& stored : container_.tensors) {
             with_place([&] { return cat("tensor ", quoted(stored.name)); }, [&] {
-                const auto packed = bits.find(stored.name);
-                if (packed == bits.end()) {
-                    read_constant(stored, dtype_of_stored(stored), stored.shape, at);
-                } else {
+                if (const auto packed = bits.find(stored.name); packed != bits.end()) {
                     check_bits(stored, packed->second);
                     read_constant(stored, DType::bit, packed->second, at);
                     bits.erase(packed);
+                } else if (const auto ternary = trits.find(stored.name); ternary != trits.end()) {
+                    check_trits(stored, ternary->second);
+                    read_constant(stored, DType::ternary, ternary->second, at);
+                    trits.erase(ternary);
+                } else {
+                    read_constant(stored, dtype_of_stored(stored), stored.shape, at);
                 }
             });
             at += aligned(stored.bytes.size());
         }
         if (!bits.empty()) fail("bits names ", quoted(bits.begin()->first), ", which is no tensor of the file");
+        if (!trits.empty()) fail("trits names ", quoted(trits.begin()->first), ", which is no tensor of the file");
     }
 
     static DType dtype_of_stored(const Stored& stored) {
@@ -181,6 +188,22 @@ private:
         if (last >> (count % 64) != 0) fail("the unused bits of the last word must be 0");
     }
 
+    static void check_trits(const Stored& stored, const Shape& shape) {
+        if (stored.storage != Storage::u8) fail("packed ternary numbers must be stored as U8, got ", storage_name(stored.storage));
+        const std::int64_t count = element_count(shape);
+        const std::int64_t bytes = count / trits_of_byte + (count % trits_of_byte != 0);
+        if (stored.shape != Shape{bytes}) {
+            fail(count, " ternary numbers must be stored as (", bytes, ") bytes, got ", text(std::span<const std::int64_t>(stored.shape)));
+        }
+        for (const std::byte byte : stored.bytes) {
+            if (static_cast<int>(byte) >= trit_bytes) fail("a byte of five ternary numbers must be below ", trit_bytes, ", got ", static_cast<int>(byte));
+        }
+        if (count % trits_of_byte == 0) return;
+        int most = 1;
+        for (std::int64_t i = 0; i < count % trits_of_byte; ++i) most *= 3;
+        if (static_cast<int>(stored.bytes.back()) >= most) fail("the unused digits of the last byte must be 0");
+    }
+
     void read_constant(const Stored& stored, DType dtype, const Shape& shape, std::size_t at) {
         Type type{dtype, {}};
         for (const std::int64_t size : shape) {
@@ -202,6 +225,7 @@ private:
             with_place([&] { return cat("input ", quoted(name)); }, [&] {
                 const std::optional<DType> dtype = dtype_of(text_of(parts[1], "dtype"));
                 if (!dtype) fail("unknown dtype ", quoted(parts[1].string()));
+                if (*dtype == DType::ternary) fail("dtype ternary is for constants only");
                 Type type{*dtype, {}};
                 const auto dims = list_of(parts[2], "shape");
                 if (dims.size() > max_rank) fail("it has ", dims.size(), " axes, at most ", max_rank, " are allowed");
@@ -221,6 +245,7 @@ private:
             text_of(parts[1], "the name of what replaces a state");
             const int value = find(name, "state");
             if (graph_.values[static_cast<std::size_t>(value)].constant < 0) fail("state ", quoted(name), " must be a tensor of the file");
+            if (graph_.values[static_cast<std::size_t>(value)].type.dtype == DType::ternary) fail("state ", quoted(name), " must not be in trits");
             if (!state_values_.insert(value).second) fail("state ", quoted(name), " is listed twice");
             graph_.states.push_back({value, -1});
             graph_.values[static_cast<std::size_t>(value)].is_state = true;
@@ -240,6 +265,7 @@ private:
             result.kind = rule.name;
             for (const json::Value& input : list_of(parts[1], "inputs")) {
                 result.inputs.push_back(find(text_of(input, "the name of an input"), "input"));
+                expect_no_ternary(rule.name, result.inputs);
             }
             const json::Value* given = parts.size() == 4 ? &parts[3] : nullptr;
             if (given != nullptr && !given->is(json::Kind::object)) fail("attributes must be an object");
@@ -250,6 +276,14 @@ private:
             result.outputs.push_back(define(text_of(outputs[0], "the name of an output"), std::move(type)));
             graph_.nodes.push_back(std::move(result));
         });
+    }
+
+    // The newest input is no ternary constant, unless it is a weight or what a cast reads.
+    void expect_no_ternary(std::string_view kind, const std::vector<int>& inputs) const {
+        const Value& value = graph_.values[static_cast<std::size_t>(inputs.back())];
+        const bool weight = (kind == "conv" || kind == "linear") && inputs.size() == 2;
+        if (value.type.dtype == DType::ternary && !weight && !(kind == "cast" && inputs.size() == 1))
+            fail("input ", quoted(value.name), " is ternary, which only weights are: cast it");
     }
 
     Inference inference(const Node& node) const {
@@ -266,6 +300,8 @@ private:
     void read_outputs() {
         for (const json::Value& output : ports_of(*outputs_, "outputs")) {
             graph_.outputs.push_back(find(text_of(output, "the name of an output"), "output"));
+            const Value& value = graph_.values[static_cast<std::size_t>(graph_.outputs.back())];
+            if (value.type.dtype == DType::ternary) fail("output ", quoted(value.name), " is ternary, which only weights are: cast it");
         }
         if (!states_) return;
         std::size_t i = 0;
@@ -309,7 +345,7 @@ private:
 
     Container container_;
     json::Document document_;
-    std::optional<json::Value> inputs_, outputs_, states_, nodes_, bits_, meta_;
+    std::optional<json::Value> inputs_, outputs_, states_, nodes_, bits_, trits_, meta_;
     std::map<std::string, int, std::less<>> names_;  // no hashes: names that collide would take the square of their number
     std::unordered_set<int> state_values_;
     Graph graph_;

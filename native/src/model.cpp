@@ -52,6 +52,10 @@ Model::Model(Graph graph, int threads, std::string_view isa, std::optional<std::
             buffers_.push_back(allocate(storage_bytes(DType::bit, constant.shape)));
             data = buffers_.back().get();
             pack_constant(constant, reinterpret_cast<std::uint32_t*>(data));
+        } else if (constant.dtype == DType::ternary && !is_weight[value]) {
+            buffers_.push_back(allocate(storage_bytes(DType::ternary, constant.shape)));
+            data = buffers_.back().get();
+            unpack_trits(constant, reinterpret_cast<std::int8_t*>(data));
         } else if (is_state) {
             buffers_.push_back(allocate(constant.bytes));
             data = buffers_.back().get();

@@ -40,6 +40,21 @@ std::uint32_t pack_word(const std::int8_t* in) {
 
 }  // namespace
 
+constexpr std::array<std::array<std::int8_t, trits_of_byte>, 256> trit_table = [] {
+    std::array<std::array<std::int8_t, trits_of_byte>, 256> table{};
+    for (int byte = 0; byte < trit_bytes; ++byte)
+        for (int i = 0, rest = byte; i < trits_of_byte; ++i, rest /= 3)
+            table[static_cast<std::size_t>(byte)][static_cast<std::size_t>(i)] = static_cast<std::int8_t>(rest % 3 - 1);
+    return table;
+}();
+
+void unpack_trits(const Constant& constant, std::int8_t* out) {
+    const std::int64_t count = element_count(constant.shape);
+    for (std::int64_t i = 0; i < count; i += trits_of_byte)
+        std::memcpy(out + i, trit_table[static_cast<std::size_t>(constant.data[i / trits_of_byte])].data(),
+                    static_cast<std::size_t>(std::min<std::int64_t>(trits_of_byte, count - i)));
+}
+
 // Rows without a column take no time, however many of them a shape says there are.
 void unpack_bits(const std::uint32_t* words, std::int8_t* out, std::int64_t rows, std::int64_t channels) {
     if (channels == 0) return;

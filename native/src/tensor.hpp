@@ -2,6 +2,7 @@
 // a set bit is +1, and the bits after the last element are 0.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -51,6 +52,18 @@ inline bool constant_bit(const Constant& constant, std::int64_t i) {
     const auto* words = reinterpret_cast<const std::uint64_t*>(constant.data);
     return words[i / 64] >> (i % 64) & 1;
 }
+
+// The five numbers of every byte of a ternary constant; 0 for the bytes that the loader refuses.
+extern const std::array<std::array<std::int8_t, trits_of_byte>, 256> trit_table;
+
+// Element i of a ternary constant.
+inline std::int8_t constant_trit(const Constant& constant, std::int64_t i) {
+    const auto byte = static_cast<std::size_t>(constant.data[i / trits_of_byte]);
+    return trit_table[byte][static_cast<std::size_t>(i % trits_of_byte)];
+}
+
+// All elements of a ternary constant as int8.
+void unpack_trits(const Constant& constant, std::int8_t* out);
 
 // A tensor where a generic kind meets it: bits are int8 there.
 struct View {

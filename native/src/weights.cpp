@@ -35,6 +35,7 @@ std::uint32_t word_of(const Constant& weight, Arithmetic arithmetic, std::int64_
     const auto integer = [&](std::int64_t i) {
         if (i >= inputs) return 0;
         if (weight.dtype == DType::bit) return constant_bit(weight, first + i) ? 1 : -1;
+        if (weight.dtype == DType::ternary) return static_cast<int>(constant_trit(weight, first + i));
         return static_cast<int>(reinterpret_cast<const std::int8_t*>(weight.data)[first + i]);
     };
     switch (arithmetic) {
@@ -53,6 +54,7 @@ std::uint32_t word_of(const Constant& weight, Arithmetic arithmetic, std::int64_
         case Arithmetic::pairs: return half(integer(2 * word)) | half(integer(2 * word + 1)) << 16;
         default: break;
     }
+    if (weight.dtype == DType::ternary) return std::bit_cast<std::uint32_t>(static_cast<float>(constant_trit(weight, first + word)));
     if (weight.dtype == DType::bit) return std::bit_cast<std::uint32_t>(constant_bit(weight, first + word) ? 1.0f : -1.0f);
     return reinterpret_cast<const std::uint32_t*>(weight.data)[first + word];
 }

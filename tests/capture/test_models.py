@@ -99,6 +99,7 @@ class Padded(nn.Module):
 def test_sums_of_codes_are_exact_whatever_pads_them(pad_value, weight, settings):
     model = Padded(pad_value, weight, **settings)
     graph = capture.from_torch(model, torch.zeros(2, 4, 6, 6))
+    assert [bool(graph.bits), bool(graph.trits)] == [weight == "bnn", weight == "ternary"]
     sums = next(node for node in graph.nodes if node.kind == "conv")
     assert graph.types()[sums.output].dtype == "int32"
     x = torch.randn(3, 4, 6, 6)

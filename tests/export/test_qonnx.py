@@ -104,7 +104,7 @@ def integer_networks(draw) -> Graph:
     graph = Graph({"x": TensorType("float32", ("batch", 6, 6, 3))})
     x, channels = "x", 3
     for _ in range(draw(st.integers(1, 3))):
-        weight_dtype = draw(st.sampled_from(["bit", "int8"]))
+        weight_dtype = draw(st.sampled_from(["bit", "ternary", "int8"]))
         if draw(st.booleans()):
             x, bits = graph.add("sign", x), True
         else:
@@ -114,10 +114,9 @@ def integer_networks(draw) -> Graph:
             x, bits = graph.add("quantize", x, scale, low=low, high=high, zero_point=zero), False
         outputs = draw(st.integers(1, 9))
         shape = (outputs, 3, 3, channels)
-        array = (
-            rng.integers(-128, 128, shape, np.int8) if weight_dtype == "int8" else rng.choice(np.int8([-1, 1]), shape)
-        )
-        weight = graph.constant(array, bit=weight_dtype == "bit")
+        codes = {"bit": [-1, 1], "ternary": [-1, 0, 1], "int8": range(-128, 128)}[weight_dtype]
+        array = rng.choice(np.array(codes, np.int8), shape)
+        weight = graph.constant(array, bit=weight_dtype == "bit", ternary=weight_dtype == "ternary")
         pad_value = draw(st.sampled_from([0, 1, -1])) if bits and weight_dtype == "bit" else 0
         padding = draw(st.sampled_from([(1, 1, 1, 1), (0, 2, 1, 1)]))
         x, channels = graph.add("conv", x, weight, padding=padding, pad_value=pad_value), outputs

@@ -89,7 +89,7 @@ def inferred_once() -> Iterator[None]:
     def types(graph: Graph) -> dict[str, TensorType]:
         key = (
             *map(id, graph.nodes), *graph.tensors, *map(id, graph.tensors.values()), *graph.outputs,
-            *graph.states.items(), *graph.inputs.items(), *sorted(graph.bits),
+            *graph.states.items(), *graph.inputs.items(), *sorted(graph.bits), *sorted(graph.trits),
         )  # fmt: skip
         if key not in graphs:
             graphs[key] = (infer(graph), graph.copy())  # what is kept alive keeps its number

@@ -17,11 +17,11 @@ from tests.graphs.facts import MOVES, NUMBERS, Fact, facts
 from onebit.cli.output import print_table, progress
 from onebit.ir import passes, registry
 from onebit.ir.kinds.arithmetic import TWO_OPERANDS
-from onebit.ir.kinds.convolution import MAGNITUDE
+from onebit.ir.kinds.convolution import INPUTS
 from onebit.ir.kinds.logic import COMPARISONS
 from onebit.ir.kinds.quantization import CASTS
 from onebit.ir.kinds.reduction import OPERATIONS
-from onebit.ir.types import NUMPY
+from onebit.ir.types import VALUES
 
 FORMS = ("equal", "scalar", "vector", "ones inside", "fewer axes", "both spread", "symbol with 1")
 
@@ -29,8 +29,9 @@ FORMS = ("equal", "scalar", "vector", "ones inside", "fewer axes", "both spread"
 def _wanted() -> Iterator[Fact]:
     yield from (("kind", name) for name in registry)
     for kind in ("conv", "linear"):
-        yield from ((kind, f"float32 x {weight}") for weight in ("float32", "bit"))
-        yield from ((kind, f"{x} x {weight}") for x in MAGNITUDE for weight in ("int8", "bit"))
+        for x in INPUTS:
+            own = "float32" if x == "float32" else "int8"
+            yield from ((kind, f"{x} x {weight}") for weight in (own, "bit", "ternary"))
     windows = ("1x1", "a kernel that is not square", "stride", "a stride beyond the kernel", "padding")
     windows += ("asymmetric padding", "a symbolic height or width")
     for kind in ("conv", "max_pool", "avg_pool"):
@@ -41,11 +42,11 @@ def _wanted() -> Iterator[Fact]:
     yield from (("avg_pool", f"count_include_pad {value}") for value in (True, False))
     yield from (("max_pool", dtype) for dtype in ("float32", "bit"))
     yield from (("reduce", f"{op}, keepdims {keep}") for op in OPERATIONS for keep in (True, False))
-    yield from (("compare", f"{op} of {dtype}") for op in COMPARISONS for dtype in NUMPY)
-    yield from (("cast", f"{x} to {y}") for x, others in CASTS.items() for y in (x, *others))
+    yield from (("compare", f"{op} of {dtype}") for op in COMPARISONS for dtype in VALUES)
+    yield from (("cast", f"{x} to {y}") for x, others in CASTS.items() for y in ({x, *others} - {"ternary"}))
     yield from ((kind, dtype) for kind in TWO_OPERANDS for dtype in ("float32", "int32", "int64"))
     yield from (("broadcasting", form) for form in FORMS)
-    yield from ((kind, dtype) for kind in (*MOVES, "where") for dtype in NUMPY)
+    yield from ((kind, dtype) for kind in (*MOVES, "where") for dtype in VALUES)
     yield from (("pad", dtype) for dtype in ("float32", "bit"))
     yield from (("slice", form) for form in ("start", "stop", "step", "empty", "some"))
     yield from (("quantize", form) for form in ("int8", "uint8", "a scale a channel", "one scale", "zero_point"))
@@ -58,9 +59,9 @@ def _wanted() -> Iterator[Fact]:
     ways = ("as the first input", "constants alone", "a weight that is computed", "a weight that is a value as well")
     yield from (("constant", form) for form in (*ways, "shared"))
     yield from (("integers hold", form) for form in ("the least int32", "the least int64"))
-    yield from (("input", dtype) for dtype in NUMPY)
-    yield from (("output", form) for form in (*NUMPY, "an input", "a constant", "a state"))
-    yield from (("state", form) for form in (*NUMPY, "that stays", "that takes another's place"))
+    yield from (("input", dtype) for dtype in VALUES)
+    yield from (("output", form) for form in (*VALUES, "an input", "a constant", "a state"))
+    yield from (("state", form) for form in (*VALUES, "that stays", "that takes another's place"))
     yield from (("several", noun) for noun in ("inputs", "outputs", "states", "outputs that are one value"))
     yield from (("symbols", form) for form in ("none", "with a coefficient", "a product of two", "a square"))
     yield from (("rank", str(rank)) for rank in range(1, 9))

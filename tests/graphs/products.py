@@ -61,6 +61,8 @@ def add_weight(program: Program, dtype: str, shape: tuple[int, ...]) -> str:
     if not program.batch_norm or not program.chance(0.15):
         return program.constant(dtype, shape)
     whole = program.constant("float32", shape, 1.0)
+    if dtype == "ternary":
+        return program.constant(dtype, shape)
     made = {
         "float32": lambda: program.add("mul", whole, program.constant("float32", (shape[0], *[1] * (len(shape) - 1)))),
         "bit": lambda: program.add("sign", whole),
@@ -70,16 +72,16 @@ def add_weight(program: Program, dtype: str, shape: tuple[int, ...]) -> str:
 
 
 def _limit_sums(program: Program, name: str, x: str, weight: str) -> None:
-    largest = {"bit": 1, "int8": 128, "uint8": 255}
+    largest = {"bit": 1, "ternary": 1, "int8": 128, "uint8": 255}
     taps = int(np.prod(program.types[weight].shape[1:]))
     bound = taps * largest[program.types[x].dtype] * largest[program.types[weight].dtype]
     program.ranges[name] = (-bound, bound)
 
 
 WEIGHTS = {
-    "float32": ["float32", "float32", "bit"],
-    "bit": ["bit", "bit", "bit", "int8"],
-    "int8": ["int8", "int8", "bit"],
+    "float32": ["float32", "float32", "bit", "ternary"],
+    "bit": ["bit", "bit", "bit", "int8", "ternary"],
+    "int8": ["int8", "int8", "bit", "ternary"],
 }
 WEIGHTS["uint8"] = WEIGHTS["int8"]
 

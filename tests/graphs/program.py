@@ -78,6 +78,8 @@ class Program:
         """A random constant; ``special`` ones hold NaN, infinities and denormals now and then."""
         if dtype == "bit":
             return random_bits(self.rng, shape)
+        if dtype == "ternary":
+            return self.rng.integers(-1, 2, shape, np.int8)
         if dtype == "bool":
             return self.rng.random(shape) < 0.5
         if dtype == "float32":
@@ -93,7 +95,7 @@ class Program:
                 return np.where(self.rng.random(shape) < 0.15, self.rng.choice(SPECIAL, shape), array)
             return array
         if dtype == "int8" and self.choose.random() < 0.4:
-            return self.rng.integers(-1, 2, shape, np.int8)  # ternary
+            return self.rng.integers(-1, 2, shape, np.int8)
         if dtype in WIDE and self.chance(0.3):
             return any_integers(self.rng, dtype, shape)
         low, high = (0, 255) if dtype == "uint8" else (-128, 127)
@@ -110,7 +112,9 @@ class Program:
 
     def keep(self, array: np.ndarray, dtype: str) -> str:
         """``array`` as a constant of the graph."""
-        name = self.graph.constant(array, bit=dtype == "bit", name=f"c{len(self.graph.tensors)}")
+        name = self.graph.constant(
+            array, bit=dtype == "bit", ternary=dtype == "ternary", name=f"c{len(self.graph.tensors)}"
+        )
         self.types[name] = TensorType(dtype, array.shape)
         if dtype in WIDE:
             self.ranges[name] = (int(array.min(initial=0)), int(array.max(initial=0)))
@@ -177,7 +181,12 @@ class Program:
         if made and choose.random() < 0.4:
             graph.outputs = [*graph.outputs, choose.choice(made)]
         if choose.random() < 0.05:
-            graph.outputs = [*graph.outputs, choose.choice([*graph.inputs, *graph.states, *graph.tensors])]
+            graph.outputs = [
+                *graph.outputs,
+                choose.choice(
+                    [*graph.inputs, *graph.states, *(name for name in graph.tensors if name not in graph.trits)]
+                ),
+            ]
         for name in graph.states:
             same = [value for value in self.values if self.types[value] == self.types[name]]
             graph.states[name] = same[-1] if choose.random() < 0.6 else choose.choice(same)

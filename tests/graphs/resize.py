@@ -106,6 +106,6 @@ def _cut(graph: Graph, name: str, sizes: tuple, types: dict[str, TensorType]) ->
         axis = array.ndim - place
         if isinstance(size, int) and array.shape[axis] != 1:
             array = array[(slice(None),) * axis + (slice(size),)]
-    made = graph.constant(array, bit=name in graph.bits)
+    made = graph.constant(array, bit=name in graph.bits, ternary=name in graph.trits)
     types[made] = TensorType(types[name].dtype, array.shape)
     return made

@@ -77,6 +77,7 @@ def tidy(case: Case) -> Case | None:
     graph.nodes = nodes[::-1]
     graph.tensors = {name: array for name, array in graph.tensors.items() if name in needed}
     graph.bits &= graph.tensors.keys()
+    graph.trits &= graph.tensors.keys()
     kept = [position for position, name in enumerate(graph.inputs) if name in needed]
     graph.inputs = {name: given for name, given in graph.inputs.items() if name in needed}
     try:

@@ -10,7 +10,7 @@ from tests.graphs.case import random_case
 from tests.graphs.facts import Fact, facts
 
 from onebit.ir import passes, registry
-from onebit.ir.types import NUMPY
+from onebit.ir.types import VALUES
 
 MOST_SEEDS = 4000
 
@@ -40,8 +40,8 @@ def test_what_is_wanted_names_every_kind_every_dtype_and_every_pass():
         groups[group].add(fact)
     assert groups["kind"] == set(registry)
     assert groups["pass"] == {one.__name__ for one in passes.PASSES}
-    assert groups["input"] == set(NUMPY)
-    assert len(groups["cast"]) == 35
+    assert groups["input"] == set(VALUES)
+    assert len(groups["cast"]) == 40
 
 
 @pytest.mark.parametrize("one", dict.fromkeys(passes.PASSES), ids=lambda one: one.__name__)

@@ -10,6 +10,7 @@ from tests.graphs.windows import add_pool
 
 from onebit.ir import TensorType
 from onebit.ir import dim as dims
+from onebit.ir.kinds.quantization import CASTS
 
 
 @step(2)
@@ -26,6 +27,14 @@ def function_of_constants(program: Program) -> object:
     if kind == "quantize":
         return program.add("quantize", x, program.constant("float32", (1,), 0.1))
     return program.add(kind, x, **({"perm": [1, 0]} if kind == "transpose" else {}))
+
+
+@step(1)
+def cast_of_ternary(program: Program) -> object:
+    """The one way to read a ternary constant besides multiplying by it."""
+    choose = program.choose
+    x = program.constant("ternary", (choose.choice([1, 2]), choose.choice([1, 4, 5, 17])))
+    return program.add("cast", x, dtype=choose.choice(CASTS["ternary"]))
 
 
 @step(1)
@@ -51,7 +60,7 @@ def constant_first(program: Program) -> object:
 @step(1)
 def weight_as_a_value(program: Program) -> object:
     """What one node has as its constant is from now on a value that others may read."""
-    found = [name for name in program.graph.tensors if name not in program.values]
+    found = [name for name in program.graph.tensors if name not in program.values and name not in program.graph.trits]
     if not found:
         raise Impossible
     program.values.append(program.choose.choice(found))

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.graphs import graphs
@@ -126,6 +127,42 @@ def test_bits_are_words_with_the_first_element_lowest():
     with pytest.raises(ValueError, match=r"must be stored as U64 \[1\]"):
         file.unpack_bits("w", words, (64,))
     assert file.pack_bits(np.ones((0, 3), np.int8)).shape == (0,)
+
+
+def test_five_ternary_numbers_are_a_byte_with_the_first_digit_smallest():
+    array = np.random.default_rng(3).integers(-1, 2, (7, 13), np.int8)
+    for count in range(array.size):
+        packed = file.pack_trits(array.reshape(-1)[:count])
+        assert packed.nbytes == -(-count // 5)
+        assert file.unpack_trits("w", packed, (count,)).tolist() == array.reshape(-1)[:count].tolist()
+        digits = [int(byte) // 3**place % 3 for byte in packed for place in range(5)]
+        assert digits == [int(number) + 1 for number in array.reshape(-1)[:count]] + [0] * (-count % 5)
+    graph = Graph({"x": TensorType("int8", ("batch", 13))})
+    graph.outputs = [graph.add("linear", "x", graph.constant(array, ternary=True))]
+    tensors = safetensors.numpy.load(file.dumps(graph))
+    assert (tensors["w0"].dtype, tensors["w0"].shape) == (np.uint8, (19,))
+    again = file.loads(file.dumps(graph))
+    assert again.trits == {"w0"}
+    assert np.array_equal(again.tensors["w0"], array)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda g: g.constant(np.int8([2]), ternary=True, name="w"), "must be int8 of -1, 0 and \\+1 only"),
+        (lambda g: g.constant(np.int8([-128]), ternary=True, name="w"), "must be int8 of -1, 0 and \\+1 only"),
+        (lambda g: g.constant(np.int8([1]), ternary=True, bit=True, name="w"), "neither in bits nor a state"),
+        (lambda g: g.trits.add("z"), "trits name 'z', which is no tensor"),
+        (lambda g: g.outputs.append(g.constant(np.int8([0]), ternary=True)), "which only weights are: cast it"),
+        (lambda g: g.add("neg", g.constant(np.int8([0]), ternary=True)), "which only weights are: cast it"),
+        (lambda g: g.inputs.update(t=TensorType("ternary", (1,))), "for constants only"),
+    ],
+)
+def test_a_ternary_tensor_is_a_weight_and_nothing_else(change, reason):
+    graph = Graph({"x": TensorType("float32", (2,))}, ["x"])
+    change(graph)
+    with pytest.raises(ValueError, match=reason):
+        graph.types()
 
 
 def test_what_a_packed_file_cannot_hold_is_refused():

@@ -158,6 +158,10 @@ FILES: dict[str, Callable[[int], bytes]] = {
     "bits one in a row": lambda n: packed.packed_file(
         packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"]), {}, {"w": np.ones((n, 1), np.int8)}
     ),
+    "ternary numbers": lambda n: packed.packed_file(
+        packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"], trits={"w": [5 * n]}),
+        {"w": np.zeros(n, np.uint8)},
+    ),
     "bits without a column": lambda n: packed.packed_file(
         {**packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"]), "bits": {"w": [2**48, 0]}},
         {"w": np.zeros(0, np.uint64)},

@@ -55,7 +55,7 @@ SCALARS: list[Any] = [
     [[0, 0]], ["batch", 1], [[]], Pairs(), Pairs([("low", 0)]), Raw("NaN"), Raw("-Infinity"), Raw("1e999"), Raw("01"),
     Raw("1.0"), Raw("-0"), Raw("1."), Raw(".5"), Raw("+1"), Raw('"\\ud800"'), Raw('"\\u0000"'), Raw('"\\x"'),
     Raw("'x'"), Raw("["), Raw("]"), Raw("}"), Raw(""), Raw("[" * 100 + "]" * 100), Raw("[" * 5000), Raw("nul"),
-    Raw("//"),
+    Raw("//"), "ternary",
 ]  # fmt: skip
 KINDS = [
     "conv", "linear", "matmul", "affine", "threshold", "sign", "quantize", "cast", "add", "sub", "mul", "div",
@@ -66,7 +66,8 @@ KINDS = [
 KEYS = [
     "format", "inputs", "outputs", "states", "nodes", "bits", "meta", "stride", "padding", "dilation", "groups",
     "pad_value", "low", "high", "zero_point", "dtype", "axis", "shape", "perm", "kernel", "op", "keepdims", "eps",
-    "value", "pads", "start", "stop", "step", "class_names", "mean", "std", "producer", "__metadata__",
+    "value", "pads", "start", "stop", "step", "class_names", "mean", "std", "producer", "trits",
+    "__metadata__",
     "data_offsets", "z",
 ]  # fmt: skip
 

@@ -80,6 +80,18 @@ def test_a_wrong_length_of_the_header_is_refused(read, length):
         read(struct.pack("<Q", length) + packed.recurrent()[8:])
 
 
+def ternary(shape: list, packed_bytes: list, **changes: Any) -> bytes:
+    """A file with one tensor of ternary numbers that has these bytes."""
+    document = json.dumps(relu(trits={"w": shape}) | changes)
+    return packed.container(document, {"w": np.array(packed_bytes, np.uint8)})
+
+
+def test_ternary_numbers_are_digits_of_base_3(read):
+    nodes = [["cast", ["w"], ["y"], {"dtype": "int8"}]]
+    model = read(ternary([6], [0 + 1 * 3 + 2 * 9 + 0 * 27 + 1 * 81, 2], nodes=nodes))
+    assert model.run(np.zeros((1, 4), np.float32)).tolist() == [-1, 0, 1, -1, 0, 1]
+
+
 BROKEN_GRAPHS: dict[str, Any] = {
     "no object": [],
     "no format": without("format"),
@@ -120,6 +132,9 @@ BROKEN_GRAPHS: dict[str, Any] = {
     "a long name": relu(inputs=[["n" * 256, "float32", [1]]], nodes=[], outputs=["n" * 256]),
     "a name that is a number": relu(outputs=[1]),
     "bits that are no tensor": relu(bits={"w": [4]}),
+    "ternary numbers that are no tensor": relu(trits={"w": [4]}),
+    "ternary numbers in a list": relu(trits=[["w", [4]]]),
+    "a ternary input": relu(inputs=[["x", "ternary", [1]]]),
     "a state without a tensor": relu(states=[["h", "y"]]),
     "a state that is an input": relu(states=[["x", "y"]]),
     "a state of three parts": relu(states=[["x", "y", "y"]]),
@@ -212,6 +227,23 @@ BROKEN_CONTAINERS = {
     "too few words": packed.container(json.dumps(relu(bits={"w": [65]})), {"w": np.zeros(1, np.uint64)}),
     "too many words": packed.container(json.dumps(relu(bits={"w": [64]})), {"w": np.zeros(2, np.uint64)}),
     "an unused bit that is set": packed.container(json.dumps(relu(bits={"w": [3]})), {"w": np.array([8], np.uint64)}),
+    "ternary numbers of floats": packed.container(json.dumps(relu(trits={"w": [4]})), TENSOR),
+    "too few ternary bytes": ternary([6], [0]),
+    "too many ternary bytes": ternary([5], [0, 0]),
+    "a ternary byte that stands for no five numbers": ternary([5], [243]),
+    "the last ternary byte": ternary([5], [255]),
+    "an unused ternary digit that is not 0": ternary([4], [81]),
+    "ternary numbers of nine axes": ternary([1] * 9, [0]),
+    "ternary numbers that overflow": ternary([2**40] * 2, [0]),
+    "ternary numbers of a negative size": ternary([-5], [0]),
+    "a tensor of bits and of ternary numbers": packed.container(
+        json.dumps(relu(bits={"w": [0]}, trits={"w": [0]})), {"w": np.zeros(0, np.uint8)}
+    ),
+    "a ternary output": ternary([5], [0], outputs=["w"]),
+    "a ternary state": ternary([5], [0], states=[["w", "w"]]),
+    "a ternary operand": ternary([4], [0], nodes=[["concat", ["w", "w"], ["y"], {"axis": 0}]]),
+    "a ternary x": ternary([4, 4], [0] * 4, nodes=[["linear", ["w", "w"], ["y"]]]),
+    "a cast to ternary": ternary([4], [0], nodes=[["cast", ["w"], ["y"], {"dtype": "ternary"}]]),
     "bits that overflow": packed.container(json.dumps(relu(bits={"w": [2**40] * 2})), {"w": np.zeros(1, np.uint64)}),
     "a truth value of 2": packed.container(json.dumps(relu()), {"w": np.array([2], np.uint8).view(np.bool_)}),
     "a tensor with the name of an input": packed.container(json.dumps(relu()), {"x": np.ones(4, np.float32)}),

@@ -31,6 +31,7 @@ class Builder:
         self.nodes: list[ir.Node] = []
         self.tensors: dict[str, np.ndarray] = {}
         self.bits: set[str] = set()
+        self.trits: set[str] = set()
         self.types: dict[str, TensorType] = {}
         self.outs: list[Expected] = []
         self.path = self.op = ""
@@ -79,15 +80,15 @@ class Builder:
             shape[axis] = size
         return Value(name, dtype, tuple(shape), order)
 
-    def tensor(self, array: np.ndarray, *, bits: bool = False, source: torch.Tensor | None = None) -> str:
-        """The name of a constant with these contents, which is kept once.
+    def tensor(self, array: np.ndarray, *, dtype: str | None = None, source: torch.Tensor | None = None) -> str:
+        """The name of a constant with these contents, which is kept once; ``dtype``: bit or ternary, of int8.
 
         Vectors of different ``source`` are kept apart: those of layers that have not been trained are equal by chance.
         """
         array = np.ascontiguousarray(array).reshape(array.shape)  # a scalar stays one
         apart = source is not None and array.ndim == 1 and array.size > 1
         key = (
-            "bit" if bits else array.dtype.name,
+            dtype or array.dtype.name,
             array.shape,
             array.tobytes(),
             source.data_ptr() if source is not None and apart else 0,
@@ -96,8 +97,10 @@ class Builder:
             name = self._known[key] = self._fresh("w", len(self._known))
             self.tensors[name] = array
             self.types[name] = TensorType(key[0], array.shape)
-            if bits:
+            if dtype == "bit":
                 self.bits.add(name)
+            if dtype == "ternary":
+                self.trits.add(name)
         return self._known[key]
 
     def _fresh(self, stem: str, number: int) -> str:
@@ -265,6 +268,7 @@ class Builder:
             bits=self.bits & set(tensors),
             states={},
             meta=meta,
+            trits=self.trits & set(tensors),
         )
         graph.types()
         return graph
@@ -278,5 +282,5 @@ def to_numpy(tensor: torch.Tensor, dtype: str | None = None) -> np.ndarray:
     dtype = dtype or DTYPES.get(tensor.dtype)
     if dtype is None:
         raise Unsupported(f"a constant has dtype {tensor.dtype}, which the graph does not have; cast it")
-    kind = {"bit": torch.int8}.get(dtype) or getattr(torch, dtype)
+    kind = {"bit": torch.int8, "ternary": torch.int8}.get(dtype) or getattr(torch, dtype)
     return tensor.detach().to(kind).cpu().contiguous().numpy()

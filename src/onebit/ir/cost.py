@@ -9,7 +9,7 @@ from typing import Any
 from onebit.ir import dim as dims
 from onebit.ir.graph import Graph
 from onebit.ir.kind import registry
-from onebit.ir.types import BITS, TensorType
+from onebit.ir.types import BITS, TensorType, stored_bits
 
 #: Number systems in which operations are counted.
 OPERATIONS = ("bit_macs", "int8_macs", "float_macs", "float_ops")
@@ -102,8 +102,13 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
                 node.path,
                 output,
                 sum(graph.tensors[name].size for name in own),
+<<<<<<< HEAD
                 sum(graph.tensors[name].size * BITS[types[name].dtype] for name in own),
                 counts,
+=======
+                sum(stored_bits(types[name].dtype, graph.tensors[name].size) for name in own),
+                operations,
+>>>>>>> 322a6dd (Ternary weights: a number system of graph, file, interpreter and engine, 1.6 bits each in a file)
                 _bytes(output),
                 macs * BITS[inputs[0].dtype] * BITS[inputs[1].dtype] if macs else 0,
             )

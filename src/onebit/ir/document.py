@@ -22,7 +22,7 @@ MOST_NESTED = 16
 # A string (also one without its end: it hides what follows), or a bracket. Possessive: no text makes it go back.
 PIECE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
 REQUIRED = ("format", "inputs", "outputs", "nodes")
-OPTIONAL = ("states", "bits", "meta")
+OPTIONAL = ("states", "bits", "trits", "meta")
 LARGEST = float(np.finfo(np.float64).max)
 META = ("class_names", "mean", "std", "producer")
 
@@ -40,8 +40,9 @@ def write(graph: Graph) -> str:
     if graph.states:
         document["states"] = [[name, value] for name, value in graph.states.items()]
     document["nodes"] = [_write_node(node) for node in graph.nodes]
-    if graph.bits:
-        document["bits"] = {name: list(graph.tensors[name].shape) for name in graph.tensors if name in graph.bits}
+    for key, names in (("bits", graph.bits), ("trits", graph.trits)):
+        if names:
+            document[key] = {name: list(graph.tensors[name].shape) for name in graph.tensors if name in names}
     if graph.meta:
         check_meta(graph.meta)
         document["meta"] = graph.meta
@@ -91,6 +92,7 @@ def shorten(graph: Graph) -> Graph:
         {names[name] for name in graph.bits if name in names},
         {name: names[value] for name, value in graph.states.items()},
         graph.meta,
+        {names[name] for name in graph.trits if name in names},
     )
 
 
@@ -137,7 +139,7 @@ def _depth(text: str) -> int:
 
 
 def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, tuple[int, ...]]]:
-    """The graph, and the true shapes of its bit tensors, which are in ``tensors`` as they are stored.
+    """The graph, and the true shapes of its bits and ternary tensors, which are in ``tensors`` as they are stored.
 
     Only the form is checked here; :meth:`Graph.types` checks the rest.
     """
@@ -164,22 +166,29 @@ def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str,
         _expect(len(names) == 2, f"a state must be [name, replacement], got {shown(entry)}")
         _expect(names[0] not in graph.states, f"the state {shown(names[0])} is given twice")
         graph.states[names[0]] = names[1]
-    bits = document.get("bits", {})
-    _expect(isinstance(bits, dict), "bits must be an object")
-    shapes = {}
-    for name, shape in bits.items():
-        _expect(name in tensors, f"bits name {shown(name)}, which is no tensor of the file")
+    bits = _shapes(document, "bits", tensors)
+    trits = _shapes(document, "trits", tensors)
+    for name in bits.keys() & trits.keys():
+        raise ValueError(f"tensor {shown(name)} is in bits and in trits")
+    graph.bits, graph.trits = set(bits), set(trits)
+    graph.meta = document.get("meta", {})
+    check_meta(graph.meta)
+    return graph, bits | trits
+
+
+def _shapes(document: Mapping[str, Any], key: str, tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """The true shapes of the tensors that the file holds packed."""
+    given = document.get(key, {})
+    _expect(isinstance(given, dict), f"{key} must be an object")
+    for name, shape in given.items():
+        _expect(name in tensors, f"{key} name {shown(name)}, which is no tensor of the file")
         _expect(
             isinstance(shape, list)
             and len(shape) <= 8
             and all(type(size) is int and 0 <= size <= dims.LARGEST for size in shape),
-            f"the shape of the bits {shown(name)} must be a list of at most 8 integers, got {shown(shape)}",
+            f"the shape of the {key} {shown(name)} must be a list of at most 8 integers, got {shown(shape)}",
         )
-        shapes[name] = tuple(shape)
-    graph.bits = set(shapes)
-    graph.meta = document.get("meta", {})
-    check_meta(graph.meta)
-    return graph, shapes
+    return {name: tuple(shape) for name, shape in given.items()}
 
 
 def _check_version(version: Any) -> None:

@@ -17,7 +17,7 @@ from onebit.core.files import write_bytes
 from onebit.ir import document
 from onebit.ir.graph import Graph
 from onebit.ir.kind import registry
-from onebit.ir.types import NAMES
+from onebit.ir.types import NAMES, TRITS
 
 KEY = "onebit"
 STORAGE: dict[str, np.dtype[Any]] = {
@@ -31,6 +31,8 @@ STORAGE: dict[str, np.dtype[Any]] = {
 }
 ENTRY = {"dtype", "shape", "data_offsets"}
 WORD = 64
+#: The five ternary numbers of each of the 243 bytes that stand for some: (243, 5).
+TRITS_OF_BYTE = (np.arange(3**TRITS)[:, None] // 3 ** np.arange(TRITS) % 3 - 1).astype(np.int8)
 
 
 def save(graph: Graph, path: str | Path) -> None:
@@ -67,10 +69,7 @@ def dumps(graph: Graph) -> bytes:
     graph.types()
     check_packable(graph)
     graph = document.shorten(graph)
-    stored = {
-        name: pack_bits(array) if name in graph.bits else np.ascontiguousarray(array).reshape(array.shape)
-        for name, array in graph.tensors.items()
-    }
+    stored = {name: _stored(graph, name) for name in graph.tensors}
     return safetensors.numpy.save(stored, {KEY: document.write(graph)})
 
 
@@ -79,7 +78,8 @@ def loads(data: bytes) -> Graph:
     text, tensors = _read_container(data)
     graph, shapes = document.read(text, tensors)
     for name, shape in shapes.items():
-        graph.tensors[name] = unpack_bits(name, tensors[name], shape)
+        unpack = unpack_trits if name in graph.trits else unpack_bits
+        graph.tensors[name] = unpack(name, tensors[name], shape)
     for name, array in graph.tensors.items():
         if array.dtype not in NAMES:
             raise ValueError(f"tensor {name!r} is {array.dtype}, which only bits may be")
@@ -125,6 +125,49 @@ def unpack_bits(name: str, words: np.ndarray, shape: tuple[int, ...]) -> np.ndar
     if bits[count:].any():
         raise ValueError(f"the bits {name!r} have unused bits that are set")
     return (bits[:count].astype(np.int8) * np.int8(2) - np.int8(1)).reshape(shape)
+
+
+def pack_trits(array: np.ndarray) -> np.ndarray:
+    """An array of -1, 0 and +1 as bytes: element i of the row-major order, plus 1, is digit ``i % 5`` of byte
+    ``i // 5`` in base 3, the first digit the smallest.
+
+    Example:
+        >>> pack_trits(np.int8([1, -1, 0, 0, -1, 1]))
+        array([38,  2], dtype=uint8)
+    """
+    digits = np.zeros(-(-array.size // TRITS) * TRITS, np.uint8)
+    digits[: array.size] = (array.reshape(-1) + 1).view(np.uint8)
+    packed = np.zeros(digits.size // TRITS, np.uint8)
+    for place in reversed(range(TRITS)):
+        packed *= np.uint8(3)
+        packed += digits[place::TRITS]
+    return packed
+
+
+def unpack_trits(name: str, packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The int8 array of -1, 0 and +1 of this shape that :func:`pack_trits` packed; ``ValueError`` for anything else."""
+    count = 1
+    for size in shape:
+        count *= size
+    if packed.dtype != np.uint8 or packed.shape != (-(-count // TRITS),):
+        raise ValueError(
+            f"the ternary numbers {name!r} of shape {list(shape)} must be stored as U8 [{-(-count // TRITS)}], "
+            f"got {packed.dtype} {shown(list(packed.shape))}"
+        )
+    if packed.max(initial=0) >= 3**TRITS:
+        raise ValueError(f"the ternary numbers {name!r} have a byte above {3**TRITS - 1}, which stands for none")
+    digits = np.take(TRITS_OF_BYTE, packed, axis=0).reshape(-1)
+    if (digits[count:] != -1).any():
+        raise ValueError(f"the ternary numbers {name!r} have unused digits that are not 0")
+    return digits[:count].reshape(shape)
+
+
+def _stored(graph: Graph, name: str) -> np.ndarray:
+    """A tensor as the file holds it."""
+    array = graph.tensors[name]
+    if name in graph.bits:
+        return pack_bits(array)
+    return pack_trits(array) if name in graph.trits else np.ascontiguousarray(array).reshape(array.shape)
 
 
 def _read_container(data: bytes) -> tuple[str, dict[str, np.ndarray]]:

@@ -13,10 +13,12 @@ from onebit.core.registry import unknown
 from onebit.ir import dim as dims
 from onebit.ir import interpreter
 from onebit.ir.kind import registry
-from onebit.ir.types import NAMES, TensorType, is_bits, make_type
+from onebit.ir.types import NAMES, TensorType, is_bits, is_ternary, make_type
 
 MAX_NAME = 255  # bytes of UTF-8
 MAX_SYMBOLS = 64
+#: Who reads a ternary constant, and where; nothing makes one.
+TERNARY_READERS = {("conv", 1), ("linear", 1), ("cast", 0)}
 MAX_PORTS = 4096  # inputs, outputs, states: what a run checks and moves each time is never many
 
 
@@ -56,6 +58,7 @@ class Graph:
         bits: names of the tensors of dtype ``bit``.
         states: name of a state tensor (its initial value is in ``tensors``) to the name of the value that replaces it.
         meta: ``class_names``, ``mean``, ``std``, ``producer`` of the packed file; all optional.
+        trits: names of the tensors of dtype ``ternary``, which are int8 of -1, 0 and +1: constants, read as weights.
 
     Example:
         >>> graph = Graph({"x": TensorType("float32", ("batch", 2))})
@@ -76,6 +79,7 @@ class Graph:
     bits: set[str] = field(default_factory=set)
     states: dict[str, str] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+    trits: set[str] = field(default_factory=set)
 
     # Building
 
@@ -93,12 +97,15 @@ class Graph:
         self.nodes.append(Node(kind, inputs, (name,), attributes, path))
         return name
 
-    def constant(self, array: np.ndarray, *, bit: bool = False, name: str | None = None) -> str:
-        """Keep ``array`` as a constant (``bit``: an int8 array of -1 and +1 as bits) and return its name."""
+    def constant(self, array: np.ndarray, *, bit: bool = False, ternary: bool = False, name: str | None = None) -> str:
+        """Keep ``array`` as a constant and return its name; ``bit``: an int8 array of -1 and +1 as bits, ``ternary``:
+        one of -1, 0 and +1 as ternary numbers."""
         name = self.fresh("constant") if name is None else name
         self.tensors[name] = np.asarray(array)
         if bit:
             self.bits.add(name)
+        if ternary:
+            self.trits.add(name)
         return name
 
     def state(self, initial: np.ndarray, *, bit: bool = False, name: str | None = None) -> str:
@@ -117,6 +124,7 @@ class Graph:
             set(self.bits),
             dict(self.states),
             dict(self.meta),
+            set(self.trits),
         )
 
     # Reading
@@ -154,6 +162,8 @@ class Graph:
             _check_name(name, types)
             try:
                 types[name] = make_type(*given)
+                if types[name].dtype == "ternary":
+                    raise ValueError("dtype ternary is for constants only")
                 for dim in types[name].shape:
                     if len(dims.parse(dim)[1]) > 1:
                         raise ValueError(f"a dimension of an input must hold one symbol at most, got {shown(dim)}")
@@ -167,6 +177,8 @@ class Graph:
             types[name] = self._tensor_type(name, array)
         for name in self.bits - self.tensors.keys():
             raise ValueError(f"bits name {shown(name)}, which is no tensor of the graph")
+        for name in self.trits - self.tensors.keys():
+            raise ValueError(f"trits name {shown(name)}, which is no tensor of the graph")
         for index, node in enumerate(self.nodes):
             try:
                 output = self._infer(node, types, symbols)
@@ -181,6 +193,8 @@ class Graph:
         for name in self.outputs:
             if name not in types:
                 raise ValueError(f"output {shown(name)} is defined nowhere")
+            if types[name].dtype == "ternary":
+                raise ValueError(f"output {shown(name)} is ternary, which only weights are: cast it")
         self._check_states(types)
         return types
 
@@ -190,6 +204,12 @@ class Graph:
             raise ValueError(f"tensor {name!r} must be a NumPy array of {', '.join(NAMES.values())}, got {got}")
         if name in self.bits and not is_bits(array):
             raise ValueError(f"tensor {name!r} is in bits and must be int8 of -1 and +1 only")
+        if name in self.trits:
+            if not is_ternary(array):
+                raise ValueError(f"tensor {name!r} is in trits and must be int8 of -1, 0 and +1 only")
+            if name in self.bits or name in self.states:
+                raise ValueError(f"tensor {name!r} is in trits and must be neither in bits nor a state")
+            return make_type("ternary", array.shape)
         return make_type("bit" if name in self.bits else NAMES[array.dtype], array.shape)
 
     def _infer(self, node: Node, types: Mapping[str, TensorType], symbols: set[str]) -> TensorType:
@@ -200,6 +220,9 @@ class Graph:
         for name in node.inputs:
             if name not in types:
                 raise ValueError(f"input {shown(name)} is not defined before it")
+        for position, name in enumerate(node.inputs):
+            if types[name].dtype == "ternary" and (node.kind, position) not in TERNARY_READERS:
+                raise ValueError(f"input {shown(name)} is ternary, which only weights are: cast it")
         output = kind.infer(kind.complete(node.attributes), *[types[name] for name in node.inputs])
         output = make_type(*output)
         free = dims.symbols_of(output.shape) - symbols

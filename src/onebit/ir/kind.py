@@ -11,7 +11,7 @@ import numpy as np
 from onebit.core.errors import shown
 from onebit.core.registry import Registry, unknown
 from onebit.ir import dim as dims
-from onebit.ir.types import NUMPY, TensorType, make_type
+from onebit.ir.types import VALUES, TensorType, make_type
 
 Attributes = Mapping[str, Any]
 REQUIRED: Any = object()
@@ -193,7 +193,7 @@ def shape(value: Any) -> tuple[dims.Dim, ...]:
         raise ValueError(f"is not a shape: {error}") from None
 
 
-dtype = choice(*NUMPY)
+dtype = choice(*VALUES)
 
 
 # Checks of types

@@ -10,7 +10,7 @@ from onebit.core.errors import shown
 from onebit.ir import dim as dims
 from onebit.ir.dim import Dim
 
-#: dtype of the graph -> what the interpreter holds. A bit is an int8 of -1 or +1.
+#: dtype of the graph -> what the interpreter holds. A bit is an int8 of -1 or +1, a ternary number one of -1, 0 or +1.
 NUMPY: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "int8": np.dtype(np.int8),
@@ -19,9 +19,13 @@ NUMPY: dict[str, np.dtype[Any]] = {
     "int64": np.dtype(np.int64),
     "bool": np.dtype(np.bool_),
     "bit": np.dtype(np.int8),
+    "ternary": np.dtype(np.int8),
 }
-NAMES = {dtype: name for name, dtype in NUMPY.items() if name != "bit"}
-BITS = {"float32": 32, "int8": 8, "uint8": 8, "int32": 32, "int64": 64, "bool": 8, "bit": 1}
+#: What a value can be; ternary is for constants.
+VALUES = tuple(name for name in NUMPY if name != "ternary")
+NAMES = {NUMPY[name]: name for name in VALUES if name != "bit"}
+BITS = {"float32": 32, "int8": 8, "uint8": 8, "int32": 32, "int64": 64, "bool": 8, "bit": 1, "ternary": 2}
+TRITS = 5  # ternary numbers in a byte of a packed file: 3^5 = 243 <= 256
 MAX_RANK = 8
 
 
@@ -64,3 +68,13 @@ def minimum(a: np.ndarray, b: np.ndarray | np.float32) -> np.ndarray:
 def is_bits(array: np.ndarray) -> bool:
     """Whether an int8 array holds -1 and +1 only."""
     return array.dtype == np.int8 and bool(np.all(np.abs(array) == 1))
+
+
+def is_ternary(array: np.ndarray) -> bool:
+    """Whether an int8 array holds -1, 0 and +1 only."""
+    return array.dtype == np.int8 and bool(np.all(np.abs(array) <= 1) and np.all(array != -128))
+
+
+def stored_bits(dtype: str, size: int) -> int:
+    """Bits that ``size`` elements take in a packed file; of ternary ones five share a byte."""
+    return -(-size // TRITS) * 8 if dtype == "ternary" else size * BITS[dtype]

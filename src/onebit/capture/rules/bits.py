@@ -53,17 +53,19 @@ def linear(b: Builder, x: Value, weight: Constant) -> Value:
         raise b.unsupported("weights that are computed from the input", "make them constants in evaluation mode")
     x, dtype = number_system(b, x, weight)
     x = b.channels_last(x, len(x.shape) - 1) if x.order[-1] != len(x.shape) - 1 else x
-    name = b.emit("linear", x.name, b.tensor(to_numpy(weight.tensor, dtype), bits=dtype == "bit"))
+    name = b.emit("linear", x.name, b.tensor(to_numpy(weight.tensor, dtype), dtype=dtype))
     return b.value(name, x.order)
 
 
 def number_system(b: Builder, x: Value, weight: Constant) -> tuple[Value, str]:
-    """Input and dtype of the weights in a number system of the graph: bits where all weights are -1 or +1, integers
-    where the input has integers and all weights are, floats else."""
+    """Input and dtype of the weights in a number system of the graph: bits where all weights are -1 or +1, ternary
+    where some are 0, integers where the input has integers and all weights are, floats else."""
     x = b.as_dtype(x, "uint8") if x.dtype == "bool" else x  # the codes 0 and 1 of a step
     codes = weight.tensor.double()
     if bool((codes.abs() == 1).all()):
         return b.floats(x) if x.dtype in ("int32", "int64") else x, "bit"
+    if codes.numel() > 0 and bool(((codes.abs() == 1) | (codes == 0)).all()):
+        return b.floats(x) if x.dtype in ("int32", "int64") else x, "ternary"
     whole = bool((codes == codes.round()).all()) and codes.numel() > 0 and codes.min() >= -128 and codes.max() <= 127
     if x.dtype in ("bit", "int8", "uint8") and whole:
         return x, "int8"

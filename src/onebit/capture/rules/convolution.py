@@ -45,7 +45,7 @@ def convolve(
         stride, dilation, padding = (1, *stride), (1, *dilation), (0, 0, *padding)
         n, c, length = x.shape
         name = b.emit("reshape", name, shape=[n, 1, length, c])
-    kernel = b.tensor(to_numpy(weight.permute(0, 2, 3, 1), dtype), bits=dtype == "bit")
+    kernel = b.tensor(to_numpy(weight.permute(0, 2, 3, 1), dtype), dtype=dtype)
     attributes = {"stride": list(stride), "padding": list(padding), "dilation": list(dilation), "groups": groups}
     name = b.emit("conv", name, kernel, **attributes, pad_value=pad_value)
     if line:

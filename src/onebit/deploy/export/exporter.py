@@ -19,9 +19,9 @@ Order = tuple[int, ...]
 
 #: dtype of the graph -> dtype in which rules compute with it. Bits are floats of -1 and +1: runtimes multiply these
 #: fastest, and their sums are exact below 2^24.
-COMPUTED = {"bit": "float32"}
+COMPUTED = {"bit": "float32", "ternary": "float32"}
 #: dtype of the graph -> dtype of an input or output of the file.
-STORED = {"bit": "int8"}
+STORED = {"bit": "int8", "ternary": "int8"}
 #: A float that holds the exact integer sums of a product. Whoever multiplies them must go through int32: a runtime
 #: would fold the factor into the weights of the product, and sums that are exactly 0 would become +-1e-7.
 SUMS = "sums"

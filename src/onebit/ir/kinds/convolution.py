@@ -25,7 +25,9 @@ from onebit.ir.kind import (
 )
 from onebit.ir.types import TensorType
 
-MAGNITUDE = {"bit": 1, "int8": 128, "uint8": 255}  # the largest absolute value of the dtype
+MAGNITUDE = {"bit": 1, "ternary": 1, "int8": 128, "uint8": 255}  # the largest absolute value of the dtype
+INPUTS = ("float32", "bit", "int8", "uint8")
+WEIGHTS = ("float32", "int8", "bit", "ternary")
 EXACT_FLOAT32 = 2**24
 WINDOW = 65535  # the largest kernel, stride, padding and dilation
 
@@ -33,10 +35,10 @@ WINDOW = 65535  # the largest kernel, stride, padding and dilation
 def _system(x: TensorType, weight: TensorType, taps: int, pad_value: int = 0) -> str:
     """The dtype of the result, after checking that the number system exists and that no sum can leave int32."""
     if x.dtype == "float32":
-        expect("weight", weight, ("float32", "bit"))
+        expect("weight", weight, ("float32", "bit", "ternary"))
         return "float32"
-    expect("x", x, ("float32", *MAGNITUDE))
-    expect("weight", weight, ("int8", "bit"))
+    expect("x", x, INPUTS)
+    expect("weight", weight, ("int8", "bit", "ternary"))
     if pad_value and (x.dtype, weight.dtype) != ("bit", "bit"):
         raise ValueError(f"pad_value must be 0 for {x.dtype} x with {weight.dtype} weights, got {pad_value}")
     if taps * MAGNITUDE[x.dtype] * MAGNITUDE[weight.dtype] > INT32:
@@ -73,8 +75,8 @@ def window_count(
 
 
 def _infer_conv(attributes: Attributes, x: TensorType, weight: TensorType) -> TensorType:
-    expect("x", x, ("float32", *MAGNITUDE), rank=4)
-    expect("weight", weight, ("float32", "int8", "bit"), rank=4)
+    expect("x", x, INPUTS, rank=4)
+    expect("weight", weight, WEIGHTS, rank=4)
     outputs, kernel_h, kernel_w, channels = (expect_positive("a size of the weight", size) for size in weight.shape)
     groups = attributes["groups"]
     if x.shape[3] != channels * groups:
@@ -173,8 +175,8 @@ register(
 
 
 def _infer_linear(attributes: Attributes, x: TensorType, weight: TensorType) -> TensorType:
-    expect("x", x, ("float32", *MAGNITUDE))
-    expect("weight", weight, ("float32", "int8", "bit"), rank=2)
+    expect("x", x, INPUTS)
+    expect("weight", weight, WEIGHTS, rank=2)
     outputs, channels = (expect_positive("a size of the weight", size) for size in weight.shape)
     if not x.shape or x.shape[-1] != channels:
         raise ValueError(f"x must have {channels} channels (weight's last axis), got {x}")

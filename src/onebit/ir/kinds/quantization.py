@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from onebit.ir import dim as dims
-from onebit.ir.kind import Attribute, Attributes, Kind, choice, expect, expect_channels, integer, no_cost, register
+from onebit.ir.kind import (
+    Attribute,
+    Attributes,
+    Kind,
+    choice,
+    dtype,
+    expect,
+    expect_channels,
+    integer,
+    no_cost,
+    register,
+)
 from onebit.ir.types import NUMPY, TensorType
 
 PLUS, MINUS = np.int8(1), np.int8(-1)
@@ -89,6 +100,7 @@ register(
 #: What each dtype can be cast to, besides itself; from float32 to an integer truncates.
 CASTS = {
     "bit": ("int8", "int32", "int64", "float32", "bool"),
+    "ternary": ("int8", "int32", "int64", "float32", "bool"),
     "bool": ("int8", "uint8", "int32", "int64", "float32"),
     "int8": ("int32", "int64", "float32", "bool"),
     "uint8": ("int32", "int64", "float32", "bool"),
@@ -118,4 +130,4 @@ def _run_cast(attributes: Attributes, shape: tuple[int, ...], x: np.ndarray) -> 
     return x.astype(dtype)
 
 
-register(Kind("cast", ("x",), {"dtype": Attribute(choice(*NUMPY))}, _infer_cast, _run_cast, no_cost))
+register(Kind("cast", ("x",), {"dtype": Attribute(dtype)}, _infer_cast, _run_cast, no_cost))

@@ -70,6 +70,8 @@ def permute_linear(graph: Graph) -> Graph:
         result.tensors[name] = np.ascontiguousarray(columns).reshape(weight.shape)
         if node.inputs[1] in graph.bits:
             result.bits.add(name)
+        if node.inputs[1] in graph.trits:
+            result.trits.add(name)
         changed[flat.output] = replace(flat, inputs=moved.inputs)
         changed[node.output] = replace(node, inputs=(node.inputs[0], name))
     result.nodes = [changed.get(node.output, node) for node in graph.nodes]

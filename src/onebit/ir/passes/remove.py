@@ -91,4 +91,5 @@ def remove_dead(graph: Graph) -> Graph:
     result.nodes = nodes[::-1]
     result.tensors = {name: array for name, array in graph.tensors.items() if name in needed}
     result.bits = graph.bits & result.tensors.keys()
+    result.trits = graph.trits & result.tensors.keys()
     return result

@@ -73,7 +73,7 @@ def _threshold(call: Call, x: Value, limit: np.ndarray, plus: np.ndarray) -> Val
     if np.any(last > 2**31 - 1) or np.any(last < -(2**31)):
         return None
     x = x if x.order[-1] == axis else b.channels_last(x, axis)
-    names = (b.tensor(last.astype(np.int32)), b.tensor(sense, bits=True))
+    names = (b.tensor(last.astype(np.int32)), b.tensor(sense, dtype="bit"))
     return b.value(b.emit("threshold", x.name, *names), x.order)
 
 

@@ -129,7 +129,8 @@ def concat(call: Call) -> Value:
     constants = [x.tensor for x in parts if isinstance(x, Constant)]
     if dtype == "bit" and all(bool((tensor.abs() == 1).all()) for tensor in constants):
         values = [
-            x if isinstance(x, Value) else b.value(b.tensor(x.tensor.to(torch.int8).numpy(), bits=True)) for x in parts
+            x if isinstance(x, Value) else b.value(b.tensor(x.tensor.to(torch.int8).numpy(), dtype="bit"))
+            for x in parts
         ]
     else:
         dtype = dtype if not constants else call.dtype

@@ -81,7 +81,7 @@ def cast(e: Exporter, node: Node) -> None:
     source, value = node.inputs[0], node.output
     have, want = e.types[source].dtype, e.types[value].dtype
     identity = range(len(e.types[source].shape))
-    if have == want or (have == "bit" and want in ("int8", "float32")):
+    if have == want or (have in ("bit", "ternary") and want in ("int8", "float32")):
         e.permute(value, source, identity)
     elif have == "float32" and want not in ("float32", "bool"):
         x = e.get(source)
@@ -94,5 +94,5 @@ def cast(e: Exporter, node: Node) -> None:
         kept = e.emit("Where", inside, x.name, e.constant(ZERO))
         e.set(value, e.emit("Cast", kept, to=want), x.order)
     else:
-        x = e.get(source, have if e.has(source, have) and have != "bit" else None)
+        x = e.get(source, have if e.has(source, have) and have not in ("bit", "ternary") else None)
         e.set(value, e.emit("Cast", x.name, to=want), x.order)
