@@ -102,13 +102,8 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
                 node.path,
                 output,
                 sum(graph.tensors[name].size for name in own),
-<<<<<<< HEAD
-                sum(graph.tensors[name].size * BITS[types[name].dtype] for name in own),
-                counts,
-=======
                 sum(stored_bits(types[name].dtype, graph.tensors[name].size) for name in own),
-                operations,
->>>>>>> 322a6dd (Ternary weights: a number system of graph, file, interpreter and engine, 1.6 bits each in a file)
+                counts,
                 _bytes(output),
                 macs * BITS[inputs[0].dtype] * BITS[inputs[1].dtype] if macs else 0,
             )
