@@ -75,14 +75,13 @@ def _print(record: Record) -> None:
         ("it holds where", record.threshold),
         ("the paper's number", record.published),
         *([("not verified", record.unverified)] if record.unverified else []),
-        *([("compared against", ", ".join(record.baselines))] if record.baselines else []),
+        *([("compared against", "; ".join(record.baselines))] if record.baselines else []),
         ("runs", f"{len(record.rows)} in {record.seconds:.0f} s{_seeds(record)}"),
     ]
     print_table("", ("", "<"), said)
-    measured = [(name, f"{value:.4g}", "") for name, value in record.numbers.items()]
-    measured += [(name, f"{i.mean:+.4g}", f"{i.low:+.4g} to {i.high:+.4g}") for name, i in record.intervals.items()]
-    if measured:
-        print_table("", ("measured", "value", "95 % interval"), measured)
+    columns = ("measured", "value", "95 % interval") if record.intervals else ("measured", "value")
+    if measured := record.measured():
+        print_table("", columns, [row[: len(columns)] for row in measured])
 
 
 def _seeds(record: Record) -> str:

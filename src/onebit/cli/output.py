@@ -44,17 +44,25 @@ def plain(value: Any) -> Any:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], notes: Sequence[str] = ()) -> None:
     """Print a table: the first column to the left, the others to the right, notes below it.
 
-    A column whose name is given as ``<name>`` stands to the left as well.
+    A column whose name is given as ``<name>`` stands to the left as well. A table without any name has no head.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        left = i == 0 or name.startswith("<")
-        table.add_column(name.strip("<>"), justify="left" if left else "right", overflow="fold")
+    names = [name.strip("<>") for name in columns]
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(names),
+    )
+    for i, name in enumerate(names):
+        left = i == 0 or columns[i].startswith("<")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     # Into a file or a pipe, a table keeps the width it needs rather than that of a terminal nobody looks at.

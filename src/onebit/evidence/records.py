@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,12 @@ class Record:
         values = dataclasses.asdict(self) | {"intervals": {k: v._asdict() for k, v in self.intervals.items()}}
         return journal.encode(values)
 
+    def measured(self) -> list[tuple[str, str, str]]:
+        """For people: name, value and ends of the 95 % interval of each number; no ends where there is no interval."""
+        rows = [(name, rounded(value), "") for name, value in self.numbers.items()]
+        rows += [(name, f"{i.mean:+.3g}", f"{i.low:+.3g} to {i.high:+.3g}") for name, i in self.intervals.items()]
+        return rows
+
     @classmethod
     def from_dict(cls, values: Any) -> Record:
         """The record that :meth:`to_dict` gave; ``ValueError`` says what is wrong."""
@@ -61,6 +68,18 @@ class Record:
             return cls(**values | {"intervals": intervals})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a record of a claim: {error}") from None
+
+
+def rounded(value: float) -> str:
+    """A measured number for people: four digits, a count in full, a word where it is not defined.
+
+    Example:
+        >>> rounded(0.71666), rounded(16794), rounded(float("nan"))
+        ('0.7167', '16,794', 'not defined')
+    """
+    if math.isnan(value):
+        return "not defined"
+    return f"{value:,.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.4g}"
 
 
 def append(folder: Path, record: Record) -> Path:

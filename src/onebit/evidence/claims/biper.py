@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onebit.core.errors import Unsupported
 from onebit.evidence.claims import small
 from onebit.evidence.claims.base import (
     FAILS,
@@ -47,7 +46,7 @@ def sample_errors(u: float, count: int, seed: int) -> dict[str, Any]:
 def trained_errors(freq: float, data: str, examples: int, epochs: int, seed: int) -> dict[str, Any]:
     """Errors of the weights of a trained network, beside what the closed form says for their mean magnitude."""
     model, _ = small.train(
-        lambda d: small.network(lambda: PeriodicWeight(freq, scale="none"), _signs, d.input_shape[0], d.num_classes),
+        lambda d: small.network(lambda: PeriodicWeight(freq, scale="none"), _signs, d),
         small.load(data, examples, examples),
         seed,
         epochs=epochs,
@@ -85,16 +84,9 @@ class Frequency(Statement):
         return sample_errors(**settings) if what == "samples" else trained_errors(**settings)
 
     def runs(self, scale: str) -> list[Settings]:
-        if scale == "paper":
-            raise Unsupported(PAPER)
-        smoke = scale == "smoke"
+        of, smoke = small.settings(scale, PAPER, data="mnist", examples=10_000, epochs=2), scale == "smoke"
         count = 10_000 if smoke else 1_000_000
         samples = [{"what": "samples", "u": u, "count": count, "seed": 0} for u in (0.05, 0.25, 1.0, 5.0)]
-        of = (
-            {"data": "digits", "examples": 100, "epochs": 1}
-            if smoke
-            else {"data": "mnist", "examples": 10_000, "epochs": 2}
-        )
         frequencies = (5.0, 40.0) if smoke else (2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
         return [*samples, *({"what": "trained", "freq": freq, **of, "seed": 0} for freq in frequencies)]
 
@@ -165,7 +157,7 @@ def accuracy(method: str, rate: float, data: str, examples: int | None, epochs: 
         recipe = {"stages": (Stage(epochs // 2), Stage(epochs - epochs // 2))}
     try:
         model, history = small.train(
-            lambda d: small.network(METHODS[method], _signs, d.input_shape[0], d.num_classes),
+            lambda d: small.network(METHODS[method], _signs, d),
             small.load(data, examples, examples),
             seed,
             learning_rate=rate,
@@ -189,9 +181,7 @@ def _latent(weight: Tensor, quantizer: Quantizer | None) -> dict[str, float]:
 
 
 def _trainings(scale: str, methods: Sequence[tuple[str, float]]) -> list[Settings]:
-    if scale == "paper":
-        raise Unsupported(PAPER)
-    of = {"data": "digits", "examples": 100 if scale == "smoke" else None, "epochs": 2 if scale == "smoke" else 12}
+    of = small.settings(scale, PAPER, smoke_epochs=2, epochs=12)
     seeds = range(2 if scale == "smoke" else 5)
     return [{"method": m, "rate": r, **of, "seed": s} for s in seeds for m, r in methods]
 

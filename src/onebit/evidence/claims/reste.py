@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from onebit.core.errors import Unsupported
 from onebit.core.progress import Progress
 from onebit.evidence.claims import small
 from onebit.evidence.claims.base import (
@@ -77,8 +77,7 @@ def train(
             lambda d: small.network(
                 lambda: BinaryWeight(operator(), "tensor", "full"),
                 lambda: BinaryActivation(operator()),
-                d.input_shape[0],
-                d.num_classes,
+                d,
             ),
             small.load(data, examples, examples),
             seed,
@@ -91,14 +90,6 @@ def train(
     assert history.test is not None
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"test": history.test.accuracy, "errors": errors, "instabilities": instabilities, "parameters": parameters}
-
-
-def _set_up(scale: str, small_data: str = "digits", examples: int | None = None, epochs: int = 10) -> dict[str, Any]:
-    if scale == "paper":
-        raise Unsupported(PAPER)
-    if scale == "smoke":
-        return {"data": "digits", "examples": 100, "epochs": 1}
-    return {"data": small_data, "examples": examples, "epochs": epochs}
 
 
 def _percent(rows: Sequence[Row], **where: Any) -> list[float]:
@@ -116,7 +107,7 @@ class Equilibrium(Statement):
     measure = staticmethod(train)
 
     def runs(self, scale: str) -> list[Settings]:
-        of = _set_up(scale, "mnist", 5000)
+        of = small.settings(scale, PAPER, data="mnist", examples=5000, epochs=10)
         ends, seeds = (O_ENDS[::2], (0,)) if scale == "smoke" else (O_ENDS, (0, 1, 2))
         return [{"estimator": "ReSTE", "o_end": end, "rate": RATE, **of, "seed": s} for s in seeds for end in ends]
 
@@ -132,9 +123,10 @@ class Equilibrium(Statement):
         for end, group in points.items():
             numbers[f"estimating error, o_end {end:g}"] = statistics.fmean(error for error, _ in group)
             numbers[f"gradient instability, o_end {end:g}"] = statistics.fmean(value for _, value in group)
+        found = "not defined" if math.isnan(rho) else f"{rho:.3f}"
         return Verdict(
             HOLDS if rho <= -0.9 else FAILS,
-            f"Spearman's correlation is {rho:.3f} over {len(every)} runs: from o_end {min(points):g} to "
+            f"Spearman's correlation is {found} over {len(every)} runs: from o_end {min(points):g} to "
             f"{max(points):g} the error goes from {numbers[f'estimating error, o_end {min(points):g}']:.4g} to "
             f"{numbers[f'estimating error, o_end {max(points):g}']:.4g}, the instability from "
             f"{numbers[f'gradient instability, o_end {min(points):g}']:.2g} to "
@@ -174,7 +166,7 @@ class BestEstimator(Statement):
     PLAIN = ("STE, clip 1", "STE, clip 1.5")
 
     def runs(self, scale: str) -> list[Settings]:
-        of, seeds = _set_up(scale), range(2 if scale == "smoke" else 5)
+        of, seeds = small.settings(scale, PAPER, epochs=10), range(2 if scale == "smoke" else 5)
         methods = [(name, RATE) for name in ESTIMATORS] + [(name, round(LARGEST * RATE, 4)) for name in self.PLAIN]
         return [
             {"estimator": name, "o_end": None, "rate": rate, **of, "seed": seed}
@@ -225,7 +217,13 @@ class Peak(Statement):
     def runs(self, scale: str) -> list[Settings]:
         lengths, seeds = ((1,), (0,)) if scale == "smoke" else ((10, 40), (0, 1, 2))
         return [
-            {"estimator": "ReSTE", "o_end": end, "rate": RATE, **_set_up(scale, epochs=epochs), "seed": seed}
+            {
+                "estimator": "ReSTE",
+                "o_end": end,
+                "rate": RATE,
+                **small.settings(scale, PAPER, epochs=epochs),
+                "seed": seed,
+            }
             for epochs in lengths
             for seed in seeds
             for end in O_ENDS
@@ -265,7 +263,7 @@ class NoExtraParts(Statement):
     measure = staticmethod(train)
 
     def runs(self, scale: str) -> list[Settings]:
-        of = _set_up(scale)
+        of = small.settings(scale, PAPER, epochs=10)
         return [{"estimator": n, "o_end": None, "rate": RATE, **of, "seed": 0} for n in ("ReSTE", "STE, clip 1")]
 
     def judge(self, rows: Sequence[Row], scale: str) -> Verdict:

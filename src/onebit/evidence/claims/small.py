@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from onebit import data, learn
+from onebit.core.errors import Unsupported
 from onebit.data import Dataset
 from onebit.learn import Recipe
 from onebit.nn.layers import Conv2d
@@ -24,13 +25,30 @@ from onebit.nn.quantizers import Quantizer
 WIDTHS = (16, 32, 32)
 
 
-def network(
-    weight: Callable[[], Quantizer | None], activation: Callable[[], Quantizer | None], channels: int, classes: int
-) -> nn.Sequential:
-    """The network; a quantizer is made for each layer, ``None`` leaves its side real.
+def settings(scale: str, paper: str, smoke_epochs: int = 1, **small: Any) -> dict[str, Any]:
+    """``data``, ``examples`` and ``epochs`` of the runs at a scale.
 
-    Shape: ``(N, channels, H, W)`` with H and W at least 4, to ``(N, classes)``.
+    Args:
+        scale: one of ``claims.SCALES``; ``Unsupported`` with the sentence ``paper`` at scale paper.
+        paper: what the published set-up would take.
+        smoke_epochs: at scale smoke, on 100 digits.
+        **small: what differs from all digits at scale small.
     """
+    if scale == "paper":
+        raise Unsupported(paper)
+    if scale == "smoke":
+        return {"data": "digits", "examples": 100, "epochs": smoke_epochs}
+    return {"data": "digits", "examples": None} | small
+
+
+def network(
+    weight: Callable[[], Quantizer | None], activation: Callable[[], Quantizer | None], dataset: Dataset
+) -> nn.Sequential:
+    """The network for a data set; a quantizer is made for each layer, ``None`` leaves its side real.
+
+    Shape: ``(N, C, H, W)`` with H and W at least 4, to ``(N, classes)``.
+    """
+    channels, classes = dataset.input_shape[0], dataset.num_classes
     layers: list[nn.Module] = [nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False), *_after(WIDTHS[0])]
     before = WIDTHS[0]
     for place, width in enumerate(WIDTHS):
@@ -80,7 +98,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make(dataset)
-    settings: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "optimizer": "sgd",
         "batch_size": 64,
         "augment": False,
@@ -90,7 +108,7 @@ def train(
     history = learn.fit(
         model,
         dataset,
-        Recipe(seed=seed, **settings),
+        Recipe(seed=seed, **chosen),
         progress=False,
         on_epoch=None if on_epoch is None else lambda _: on_epoch(model),
     )

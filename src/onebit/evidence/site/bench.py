@@ -56,9 +56,10 @@ def _page(record: Mapping[str, Any]) -> dict[str, Any]:
         )
         for name, row, share, ratio in zip(names, layers, shares, ratios)
     ]
+    threads = "1 thread" if first["threads"] == 1 else f"{first['threads']} threads"
     return {
         "lead": [
-            f"Binary 3x3 convolutions of a ResNet-18 at batch 1, {first['threads']} thread(s), {first['isa']}: "
+            f"Binary 3x3 convolutions of a ResNet-18 at batch 1 on {threads}, {first['isa']}: "
             f"{min(ratios):.1f} to {max(ratios):.1f} times as fast as ONNX Runtime's float32 ones in the same process, "
             f"at {100 * min(shares):.0f} to {100 * max(shares):.0f} % of the bare micro-kernel's {ceiling / 1e9:.0f} "
             "billion multiply-accumulates a second.",

@@ -76,15 +76,14 @@ def _chip(system: System, number: int, records: Records) -> dict[str, Any] | Non
 
 
 def _record(statement: Statement, record: Record) -> dict[str, Any]:
-    rows = [(name, f"{value:.4g}", "") for name, value in record.numbers.items()]
-    rows += [(name, f"{i.mean:+.3g}", f"{i.low:+.3g} to {i.high:+.3g}") for name, i in record.intervals.items()]
     figures = statement.figures(list(record.rows))
     return {
         "outcome": record.outcome,
         "style": STYLES.get(record.outcome, ""),
         "scale": record.scale,
         "summary": record.summary,
-        "rows": rows,
+        "rows": record.measured(),
+        "intervals": bool(record.intervals),
         "figures": [{"svg": svg(figure.draw, figure.caption), "caption": figure.caption} for figure in figures],
         "made": made(record.command, record.date, record.made_on, f"{len(record.rows)} runs in {record.seconds:.0f} s"),
     }

@@ -18,14 +18,41 @@ def epochs_done(progress: Progress) -> float:
     return progress.epoch / progress.epochs if progress.epochs else 1.0
 
 
-def _annealed(start: float, end: float, progress: Progress) -> float:
-    """``start (end / start)^(epoch / epochs)``."""
-    share = epochs_done(progress)
-    return math.exp((1 - share) * math.log(start) + share * math.log(end))
+class Annealed(Operator):
+    """A sign whose gradient has a sharpness t that grows geometrically, once an epoch.
+
+    Schedule: ``t = start (end / start)^(epoch / epochs)``, kept in the buffer ``t``; ``gradient`` and ``surrogate`` are
+    those of the subclass.
+
+    Args:
+        start, end: first and last value of t, above 0.
+    """
+
+    t: Tensor
+
+    def __init__(self, start: float, end: float) -> None:
+        super().__init__()
+        self.start = float(check_positive("start", start))
+        self.end = float(check_positive("end", end))
+        self.register_buffer("t", torch.tensor(self.start))
+
+    def on_progress(self, progress: Progress) -> None:
+        """Set t for this epoch."""
+        share = epochs_done(progress)
+        self.t.fill_(math.exp((1 - share) * math.log(self.start) + share * math.log(self.end)))
+
+    def state(self) -> tuple[Tensor, ...]:
+        return (self.t,)
+
+    def hard(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
+        return sign(x)
+
+    def extra_repr(self) -> str:
+        return f"start={self.start}, end={self.end}"
 
 
 @registry.register("tanh")
-class TanhSign(Operator):
+class TanhSign(Annealed):
     """Sign with the derivative of a tanh that is annealed from nearly linear to nearly a sign.
 
     Forward: ``y = +1 if x >= 0 else -1``. Backward: ``dL/dx = c t (1 - tanh(t x)^2) * dL/dy`` with ``c = max(1/t, 1)``.
@@ -43,23 +70,8 @@ class TanhSign(Operator):
         tensor(1.)
     """
 
-    t: Tensor
-
     def __init__(self, start: float = 0.1, end: float = 10.0) -> None:
-        super().__init__()
-        self.start = float(check_positive("start", start))
-        self.end = float(check_positive("end", end))
-        self.register_buffer("t", torch.tensor(self.start))
-
-    def on_progress(self, progress: Progress) -> None:
-        """Set t for this epoch."""
-        self.t.fill_(_annealed(self.start, self.end, progress))
-
-    def state(self) -> tuple[Tensor, ...]:
-        return (self.t,)
-
-    def hard(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
-        return sign(x)
+        super().__init__(start, end)
 
     def gradient(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
         t = t.to(x.dtype)
@@ -71,12 +83,9 @@ class TanhSign(Operator):
         t = self.t.to(x.dtype)
         return torch.clamp(1 / t, min=1) * torch.tanh(t * x)
 
-    def extra_repr(self) -> str:
-        return f"start={self.start}, end={self.end}"
-
 
 @registry.register("triangle")
-class TriangleSign(Operator):
+class TriangleSign(Annealed):
     """Sign with the derivative of a triangle that is annealed from wide and low to narrow and high.
 
     Forward: ``y = +1 if x >= 0 else -1``. Backward: ``dL/dx = max(0, c (sqrt(2) t - t^2 |x|)) * dL/dy`` with
@@ -92,23 +101,8 @@ class TriangleSign(Operator):
         tensor([1.4142, 0.4142, 0.0000])
     """
 
-    t: Tensor
-
     def __init__(self, start: float = 0.01, end: float = 10.0) -> None:
-        super().__init__()
-        self.start = float(check_positive("start", start))
-        self.end = float(check_positive("end", end))
-        self.register_buffer("t", torch.tensor(self.start))
-
-    def on_progress(self, progress: Progress) -> None:
-        """Set t for this epoch."""
-        self.t.fill_(_annealed(self.start, self.end, progress))
-
-    def state(self) -> tuple[Tensor, ...]:
-        return (self.t,)
-
-    def hard(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
-        return sign(x)
+        super().__init__(start, end)
 
     def gradient(self, x: Tensor, t: Tensor) -> Tensor:  # type: ignore[override]
         t = t.to(x.dtype)
@@ -121,9 +115,6 @@ class TriangleSign(Operator):
         t = self.t.to(x.dtype)
         z = (t * x).clamp(-math.sqrt(2), math.sqrt(2))
         return torch.clamp(1 / t, min=1) * (math.sqrt(2) * z - z * z.abs() / 2)
-
-    def extra_repr(self) -> str:
-        return f"start={self.start}, end={self.end}"
 
 
 @registry.register("power")
