@@ -68,6 +68,18 @@ def test_values_that_stay_in_registers_are_neither_read_nor_written():
     assert large[0].bytes_read - small[0].bytes_read == 100 * 8  # the weights are the same for any batch
 
 
+@pytest.mark.parametrize("weight", ["bit", "ternary", "int8"])
+@pytest.mark.parametrize("x", ["bit", "int8"])
+def test_a_product_says_what_it_multiplies(x, weight):
+    graph = ir.Graph({"x": ir.TensorType(x, ("batch", 64))})
+    held = graph.constant(np.ones((8, 64), np.int8), bit=weight == "bit", ternary=weight == "ternary")
+    graph.outputs = [graph.add("linear", "x", held)]
+    (operation,) = runtime.Model(ir.dumps(graph)).profile(np.ones((2, 64), np.int8), repeats=1).operations
+    assert operation.dtypes == (x, weight)
+    assert operation.what == (f"linear, {x}" if x == weight else f"linear, {x} x {weight}")
+    assert operation.macs == 2 * 8 * 64
+
+
 def test_results_and_states_are_what_they_were_without_a_profile(name, isa):
     profiled, plain = (runtime.Model(packed.CORPUS[name](), isa=isa) for _ in range(2))
     for _ in range(2):

@@ -107,7 +107,7 @@ class Native:
         return [
             Step(
                 [
-                    NodeOfStep(number, kind, attributes, _ports(read), *_ports([output]))
+                    NodeOfStep(number, kind, attributes, list(map(_port, read)), _port(output))
                     for number, kind, attributes, read, output in nodes
                 ],
                 bytes_read,
@@ -176,8 +176,13 @@ class Interpreter:
             )
 
 
+def _port(described: Any) -> Port:
+    name, dtype, shape = described
+    return Port(str(name), str(dtype), tuple(shape))
+
+
 def _ports(described: Any) -> list[Port]:
-    ports = [Port(str(name), str(dtype), tuple(shape)) for name, dtype, shape in described]
+    ports = list(map(_port, described))
     unknown = [port for port in ports if port.dtype not in ARRAYS]
     if unknown:
         raise ValueError(f"unknown dtype of {unknown[0]}")

@@ -27,6 +27,7 @@ class Operation:
     Args:
         nodes: numbers of the nodes in the graph of the file, as ``onebit inspect`` counts them.
         kinds: their kinds in the same order.
+        dtypes: of the two factors of a product; of other operations none.
         output: name, dtype and shape of the result of the last node.
         operations: number of operations by number system (:data:`onebit.ir.cost.OPERATIONS`), those that occur.
         bytes_read: of the values that it reads, its packed weights and its tables, each once.
@@ -37,6 +38,7 @@ class Operation:
 
     nodes: tuple[int, ...]
     kinds: tuple[str, ...]
+    dtypes: tuple[str, ...]
     output: Port
     operations: dict[str, int]
     bytes_read: int
@@ -52,16 +54,15 @@ class Operation:
 
     @property
     def what(self) -> str:
-        """The kind of the first node, a product with its number system: ``"conv, bits"``.
+        """The kind of the first node, of a product with the dtypes that it multiplies: ``"conv, bit"``.
 
         Example:
-            >>> def first(kind, **counts):
-            ...     return Operation((0,), (kind,), Port("y", "float32", (1,)), counts, 0, 0, 0.0, 0.0, 0.0).what
-            >>> first("conv", bit_macs=8, float_ops=1), first("relu", float_ops=1)
-            ('conv, bits', 'relu')
+            >>> def first(kind, dtypes):
+            ...     return Operation((0,), (kind,), dtypes, Port("y", "float32", (1,)), {}, 0, 0, 0.0, 0.0, 0.0).what
+            >>> first("conv", ("bit", "bit")), first("linear", ("int8", "ternary")), first("relu", ())
+            ('conv, bit', 'linear, int8 x ternary', 'relu')
         """
-        systems = {"bit_macs": "bits", "int8_macs": "int8", "float_macs": "floats"}
-        return ", ".join([self.kinds[0], *(said for name, said in systems.items() if name in self.operations)])
+        return ", ".join([self.kinds[0], *([" x ".join(dict.fromkeys(self.dtypes))] if self.dtypes else [])])
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,12 @@ def _operation(step: Step, times: Sequence[float], whole: float) -> Operation:
         cost.operations(node.kind, node.attributes, type_of(node.output), list(map(type_of, node.inputs)))
         for node in step.nodes
     ]
+    multiplies = any(name.endswith("macs") for name in counts[0])
     median = statistics.median(times)
     return Operation(
         tuple(node.number for node in step.nodes),
         tuple(node.kind for node in step.nodes),
+        tuple(port.dtype for port in step.nodes[0].inputs) if multiplies else (),
         step.nodes[-1].output,
         cost.summed(counts),
         step.bytes_read,
