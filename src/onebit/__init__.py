@@ -17,6 +17,8 @@ _LAZY = {
     "OneBitClassifier": "onebit.learn.classifier",
     "summary": "onebit.capture",
     "pack": "onebit.deploy",
+    "accelerate_": "onebit.deploy",
+    "decelerate_": "onebit.deploy",
 }
 _WINGS = ("core", "ir", "runtime", "nn", "data", "learn", "capture", "deploy", "evidence", "cli")
 

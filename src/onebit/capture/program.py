@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from onebit import ir, nn
 from onebit.capture.walk import Walk, is_plain
 from onebit.core.errors import Unsupported
+from onebit.nn.layers.quantized import unaccelerated
 
 Dynamic = Mapping[str, Mapping[int, str]]
 
@@ -131,11 +132,11 @@ def _enlarge(inputs: Mapping[str, Any], dynamic: Dynamic) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module gets its own mode back."""
+    """Evaluation mode without gradients, no layer accelerated; every module gets its own mode back."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), unaccelerated(model):
             yield
     finally:
         for module, mode in modes:

@@ -12,6 +12,7 @@ import torch
 from onebit import ir, runtime
 from onebit.deploy.comparison import Comparison
 from onebit.nn.layers import MultiheadAttention, Quantized
+from onebit.nn.layers.quantized import unaccelerated
 from onebit.nn.operators import Operator
 
 
@@ -61,7 +62,8 @@ def recorded_bits(model: torch.nn.Module) -> Iterator[dict[str, list[np.ndarray]
                 handles.append(operator.register_forward_hook(keep(name, getattr(module, "spatial", 0))))
     try:
         model.eval()
-        yield seen
+        with unaccelerated(model):
+            yield seen
     finally:
         for handle in handles:
             handle.remove()

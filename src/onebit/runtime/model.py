@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onebit.runtime.backend import Backend, available_isas, open_backend
+from onebit.runtime.backend import INTERPRETER, Backend, available_isas, open_backend
 from onebit.runtime.port import Gate, Port
 from onebit.runtime.profile import Profile, profile
 
@@ -95,6 +95,20 @@ class Model:
         arrays = [gate.receive(array, sizes) for gate, array in zip(self._in, inputs)]
         results = self._backend.run(arrays, None if out is None else self._targets(out, arrays, sizes))
         return results[0] if len(results) == 1 else tuple(results)
+
+    def run_dlpack(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """One run on memory that others own, without a copy: what :meth:`run` does with ``out``.
+
+        Args:
+            inputs, outputs: DLPack capsules, or arrays that have ``__dlpack__``, one for each input and output; on the
+                CPU, C-contiguous, of the exact dtype and shape. They must not overlap. Not for inputs of bits.
+
+        Raises:
+            ValueError: one of them does not fit; or the network runs in the interpreter, which takes NumPy arrays.
+        """
+        if self.isa == INTERPRETER or any(port.dtype == "bit" for port in self.inputs):
+            raise ValueError("run_dlpack must be of the native engine and of no input of bits: use run")
+        self._backend.run(list(inputs), list(outputs))
 
     def _targets(
         self, out: np.ndarray | Sequence[np.ndarray], arrays: list[np.ndarray], sizes: dict[str, int]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -26,18 +27,21 @@ class Quantized(nn.Module):
     - eval: the product of the **codes** - sums of integers, exact in float32 - times the scales. (A product of
       dequantized tensors rounds: it turns sums that are 0 into small non-zeros and so flips signs after it.) Computed
       in float32 at least, whatever autocast says, and rounded once to the dtype of the weight;
-    - exporting: the same through the custom operators of :mod:`onebit.nn.ops`.
+    - exporting: the same through the custom operators of :mod:`onebit.nn.ops`;
+    - accelerated (``onebit.accelerate_``), in eval mode: the same by the engine, where the call is one that it takes.
 
     The weight is read as an attribute, so a parametrization of it comes before its quantizer.
 
     Attributes:
         weight_quantizer, input_quantizer: quantizers, or None for float.
         output: a module ``output(y, x) -> y`` before the bias, or None.
+        packed: what computes the layer in eval mode instead of :meth:`compute`, or None; ``train()`` takes it away.
     """
 
     weight_quantizer: Quantizer | None
     input_quantizer: Quantizer | None
     output: nn.Module | None
+    packed: Any
     bias: Any
     spatial: int = 0
     channel_dim: int = -1
@@ -49,6 +53,7 @@ class Quantized(nn.Module):
         self.weight_quantizer = build_weight(weight_quantizer)
         self.input_quantizer = build_activation(input_quantizer)
         self.output = output
+        self.packed = None
         with torch.no_grad():
             weight = self.latent_weight()
             if self.weight_quantizer is not None:
@@ -96,6 +101,19 @@ class Quantized(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
+        packed = self.packed
+        if packed is None or self.training or not packed.takes(self, x):
+            return self.compute(x)
+        return packed.run(self, x)
+
+    def train(self: Layer, mode: bool = True) -> Layer:
+        """As PyTorch's; a layer that is trained is no longer accelerated, for its packed weights would grow old."""
+        if mode:
+            self.packed = None
+        return super().train(mode)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """The layer's result by PyTorch."""
         y = quantized_product(
             self.product,
             x,
@@ -129,6 +147,19 @@ class Quantized(nn.Module):
         if not any(key in state_dict for key in own):
             state_dict.update(own)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+@contextlib.contextmanager
+def unaccelerated(model: nn.Module) -> Iterator[None]:
+    """``model`` without what ``onebit.accelerate_`` put into it: for readers that look inside its layers."""
+    layers = [(layer, layer.packed) for layer in model.modules() if isinstance(layer, Quantized) and layer.packed]
+    try:
+        for layer, _ in layers:
+            layer.packed = None
+        yield
+    finally:
+        for layer, packed in layers:
+            layer.packed = packed
 
 
 def quantized_product(

@@ -142,10 +142,14 @@ class BinaryActivation(Quantizer):
         codes = self.operator(z)
         if self.scale == "none":
             return Encoded(codes, codes.new_ones(()))
-        with torch.no_grad():
-            if self.channel_dim == -1:
-                return Encoded(codes, x.abs().mean(-1, keepdim=True))
-            return Encoded(codes, x.abs().flatten(1).mean(-1).view(-1, *[1] * (x.dim() - 1)))
+        return Encoded(codes, self.sample_scale(x))
+
+    @torch.no_grad()
+    def sample_scale(self, x: Tensor) -> Tensor:
+        """K of ``scale="sample"``: ``(N, 1, ...)``, or ``(..., 1)`` in a linear layer."""
+        if self.channel_dim == -1:
+            return x.abs().mean(-1, keepdim=True)
+        return x.abs().flatten(1).mean(-1).view(-1, *[1] * (x.dim() - 1))
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale, *_ = self.encode(x)
