@@ -76,14 +76,16 @@ def test_every_scheme_gives_the_bits_of_the_layer_and_of_the_interpreter(form, s
     x.view(-1)[:3] = torch.tensor([0.0, -0.0, torch.inf])
     before = layer(x)
     (row,) = onebit.accelerate_(layer).rows
-    assert row.swapped and layer.packed is not None, row.why
+    assert row.swapped, row.why
     after = layer(x)
-    assert after.shape == before.shape and after.is_contiguous()
+    assert isinstance(layer.packed, Packed)
+    assert after.shape == before.shape
+    assert after.is_contiguous()
     assert torch.equal(bits(after), bits(before))
     if layer.spatial == 2 and layer.padding_mode == "zeros":
         graph = graphs.resized(graphs.build(layer), *x.shape[2:])
         given = [x.permute(0, 2, 3, 1).contiguous().numpy()]
-        if graphs.needs_scale(layer):
+        if graphs.needs_scale(layer.input_quantizer):
             given.append(layer.input_quantizer.sample_scale(x).numpy())
         (wanted,), _ = graph.run(*given)
         np.testing.assert_array_equal(after.permute(0, 2, 3, 1).numpy().view(np.int32), wanted.view(np.int32))
@@ -123,7 +125,8 @@ def test_the_result_follows_the_memory_format_of_the_input_and_a_channels_last_i
     )
     assert torch.equal(layer(last), layer(x))
     assert seen[0] == last.data_ptr()
-    assert layer(last).is_contiguous(memory_format=torch.channels_last) and layer(x).is_contiguous()
+    assert layer(last).is_contiguous(memory_format=torch.channels_last)
+    assert layer(x).is_contiguous()
     assert torch.equal(layer(x[:, :, ::2, 1:]), layer(x[:, :, ::2, 1:].clone()))
 
 
@@ -147,7 +150,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads):
 
 
 def test_python_threads_call_the_same_layers_at_once(pair):
-    model, fast, x = pair
+    model, fast, _ = pair
     inputs = [torch.randn(n, 1, 9, 9) for n in (1, 2, 3, 4)]
     wanted = [model(x) for x in inputs]
     wrong = []
@@ -190,23 +193,31 @@ def test_what_the_engine_has_not_is_kept_with_its_reason():
     ):  # fmt: skip
         assert why in row.why, row
         assert not row.swapped
-    assert "filter_fn" in str(report) and "0 layers swapped, 8 kept" in str(report)
+    assert "filter_fn" in str(report)
+    assert "0 layers swapped, 8 kept" in str(report)
     assert all(layer.packed is None for layer in model)
     for threads in (0, 1.5, True):
         with pytest.raises(ValueError, match="threads must be an integer of 1 or more"):
             onebit.accelerate_(model, threads=threads)
 
 
-def test_attention_keeps_its_projections_and_accelerates_the_rest():
+@pytest.mark.parametrize("scheme", ["bnn", "xnor"])
+def test_attention_and_feed_forward_of_a_transformer_give_the_bits_of_the_layer(scheme):
     model = nn.Sequential(nn.Identity(), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))
-    onebit.quantize_(model, "bnn", filter_fn=lambda *_: True)
+    onebit.quantize_(model, scheme, filter_fn=lambda *_: True)
     x = torch.randn(2, 5, 8)
     with torch.no_grad():
         before = model.eval()(x)
         report = onebit.accelerate_(model)
         assert torch.equal(model(x), before)
-    assert [row.path for row in report.kept] == ["1.self_attn"]
-    assert {row.path for row in report.swapped} == {"1.self_attn.out_proj", "1.linear1", "1.linear2"}
+        model[1].self_attn.in_proj_weight.neg_()
+        changed = model(x)
+        assert not torch.equal(changed, before)
+        onebit.decelerate_(model)
+        assert torch.equal(model(x), changed)
+    assert not report.kept
+    parts = ["self_attn", "self_attn.out_proj", "linear1", "linear2"]
+    assert [row.path for row in report.rows] == [f"1.{part}" for part in parts]
 
 
 def test_a_gradient_is_refused_in_one_sentence_and_never_cut_off_silently(pair):

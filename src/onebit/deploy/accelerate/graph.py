@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from onebit import capture, ir
 from onebit.core.errors import Unsupported
-from onebit.deploy.pack import check_finite, check_finite_graph
+from onebit.deploy.pack import check_finite_graph
 from onebit.ir import passes
 from onebit.ir.types import TensorType
 from onebit.nn.layers import Quantized
@@ -37,10 +37,10 @@ def build(layer: Quantized) -> ir.Graph:
         raise Unsupported(f"its {which} is float, which PyTorch's own product computes at least as fast")
     if layer.output is not None:
         raise Unsupported("it has an output module, which needs PyTorch's own sums")
-    dtype = next(layer.parameters()).dtype
+    dtype = layer.latent_weight().dtype
     if dtype != torch.float32:
-        raise Unsupported(f"it is {str(dtype).removeprefix('torch.')}: the engine computes in float32; use model.float()")
-    check_finite(layer)
+        name = str(dtype).removeprefix("torch.")
+        raise Unsupported(f"it is {name}: the engine computes in float32; use model.float()")
     alone = Alone(layer)
     graph = capture.from_torch(alone, alone.example())
     for one in PASSES:
@@ -72,9 +72,9 @@ def codes(graph: ir.Graph) -> str:
     return " x ".join(types[name].dtype for name in product.inputs[:2])
 
 
-def needs_scale(layer: Quantized) -> bool:
+def needs_scale(quantizer: nn.Module | None) -> bool:
     """Whether the scale of the input is a mean over the input."""
-    return isinstance(layer.input_quantizer, BinaryActivation) and layer.input_quantizer.scale == "sample"
+    return isinstance(quantizer, BinaryActivation) and quantizer.scale == "sample"
 
 
 def _check_any_size(graph: ir.Graph) -> None:
@@ -84,8 +84,11 @@ def _check_any_size(graph: ir.Graph) -> None:
 
 
 class Alone(nn.Module):
-    """A layer without its hooks, with channels last, its padding zeros, its weight encoded by PyTorch as the layer does,
-    and the input's scale from outside. A one-dimensional convolution is one in two dimensions, with H = 1."""
+    """A layer without its hooks, with channels last, its padding zeros, its weight encoded by PyTorch as ever,
+    and the input's scale from outside.
+
+    A one-dimensional convolution is one in two dimensions, with H = 1.
+    """
 
     def __init__(self, layer: Quantized) -> None:
         super().__init__()
@@ -96,7 +99,7 @@ class Alone(nn.Module):
             encoded = _Encoded(cast(Quantizer, layer.weight_quantizer), layer.latent_weight(), layer.spatial == 1)
         bare.weight_quantizer = encoded
         bare.latent_weight = lambda: encoded.codes  # of which only the dtype is read
-        if needs_scale(layer):
+        if needs_scale(layer.input_quantizer):
             bare.input_quantizer = _Given(cast(Quantizer, layer.input_quantizer))
         if getattr(layer, "padding_mode", "zeros") != "zeros":  # padded before: see Packed.run
             bare.padding_mode = "zeros"

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +16,19 @@ from onebit import ir
 from onebit.core.errors import OnebitWarning
 from onebit.deploy.accelerate import graph as graphs
 from onebit.deploy.accelerate.operator import call
-from onebit.nn.layers import Quantized
+from onebit.deploy.pack import check_finite
+from onebit.nn.layers import MultiheadAttention, Quantized
 from onebit.nn.ops import conv_shape
-from onebit.nn.quantizers import BinaryActivation
 
 
 class Packed(nn.Module):
     """The engine's form of one layer, as ``layer.packed``. It has no entry in the state dict.
 
     Args:
-        layer: in eval mode.
+        layer: in eval mode; or an attention.
         path: its name in the model, for messages.
         threads: of a run; 0: as many as PyTorch uses.
+        projection: which one of an attention, ``"q"``, ``"k"`` or ``"v"``.
 
     Raises:
         Unsupported, ValueError: the layer cannot be packed; the text is a clause about it.
@@ -39,14 +40,17 @@ class Packed(nn.Module):
 
     file: Tensor
 
-    def __init__(self, layer: Quantized, path: str, threads: int) -> None:
+    def __init__(self, layer: Layer, path: str, threads: int, projection: str = "") -> None:
         super().__init__()
-        self.path, self.threads = path, threads
+        self.path, self.threads, self.projection = path, threads, projection
         self.pack(layer)
 
-    def pack(self, layer: Quantized) -> None:
+    def pack(self, layer: Layer) -> None:
         """Take the layer's numbers as they are now."""
-        graph = graphs.build(layer)
+        check_finite(layer)
+        alone = layer.projection(self.projection) if isinstance(layer, MultiheadAttention) else layer
+        graph = graphs.build(alone)
+        self.channels = alone.latent_weight().shape[0]
         self.codes = graphs.codes(graph)
         self.register_buffer("file", torch.frombuffer(bytearray(ir.dumps(graph)), dtype=torch.uint8), False)
         self._digest = _digest(layer)
@@ -54,7 +58,7 @@ class Packed(nn.Module):
 
     # Which calls
 
-    def takes(self, layer: Quantized, x: Tensor) -> bool:
+    def takes(self, layer: Layer, x: Tensor) -> bool:
         """Whether the engine computes this call; else PyTorch does, with the same result.
 
         Raises:
@@ -71,7 +75,7 @@ class Packed(nn.Module):
         learns = x.requires_grad
         for table, name, value, version, address in self._watched or ():
             now = table.get(name)
-            if now is not value or version is not None and (now._version, now.data_ptr()) != (version, address):
+            if now is not value or (version is not None and (now._version, now.data_ptr()) != (version, address)):
                 if not self._renew(layer):
                     return False
                 return self.takes(layer, x)
@@ -89,7 +93,7 @@ class Packed(nn.Module):
                 "torch.inference_mode(), or take it back with onebit.decelerate_(model)"
             )
 
-    def _renew(self, layer: Quantized) -> bool:
+    def _renew(self, layer: Layer) -> bool:
         """Pack again if the layer's numbers are others; whether the engine can go on with it."""
         with _renewing:
             if any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in layer.parameters()):
@@ -111,21 +115,19 @@ class Packed(nn.Module):
 
     def run(self, layer: Any, x: Tensor) -> Tensor:
         """The layer's result by the engine, in the memory format of ``x``."""
-        scale = None
-        if graphs.needs_scale(layer):
-            scale = cast(BinaryActivation, layer.input_quantizer).sample_scale(x)
-        if not layer.spatial:
+        quantizer = layer.input_quantizers[self.projection] if self.projection else layer.input_quantizer
+        scale = quantizer.sample_scale(x) if graphs.needs_scale(quantizer) else None
+        if self.projection or not layer.spatial:
             rows = x.reshape(-1, x.shape[-1])
-            channels = layer.bias.shape[0] if layer.bias is not None else layer.latent_weight().shape[0]
             scale = None if scale is None else scale.reshape(-1, 1)
-            y = call(rows.contiguous(), scale, self.file, [rows.shape[0], channels], self.threads)
-            return y.view([*x.shape[:-1], channels])
+            y = call(rows.contiguous(), scale, self.file, [rows.shape[0], self.channels], self.threads)
+            return y.view([*x.shape[:-1], self.channels])
         pairs: Sequence[int] = layer._reversed_padding_repeated_twice
         if layer.padding_mode != "zeros":
             x = F.pad(x, list(pairs), mode=layer.padding_mode)
             pairs = [0] * len(pairs)
         padding = [side for dim in reversed(range(layer.spatial)) for side in pairs[2 * dim : 2 * dim + 2]]
-        kernel = [layer.out_channels, layer.in_channels, *layer.kernel_size]
+        kernel = [self.channels, layer.in_channels, *layer.kernel_size]
         n, channels, *out = conv_shape(x.shape, kernel, layer.stride, padding, layer.dilation)
         if layer.spatial == 1:
             last = x.permute(0, 2, 1).unsqueeze(1).contiguous()
@@ -144,16 +146,24 @@ class Packed(nn.Module):
         return f"{self.codes}, {self.file.numel():,} bytes"
 
 
+Layer = Quantized | MultiheadAttention
 _renewing = threading.RLock()
 
 
 def loaded(layer: Any, _keys: Any) -> None:
     """After ``load_state_dict``: the packed form follows, also where a compiled program reads it."""
-    if getattr(layer, "packed", None) is not None:
-        layer.packed._renew(layer)
+    for packed in forms(layer):
+        if layer.packed is not None:
+            packed._renew(layer)
 
 
-def _watch(layer: Quantized) -> list[tuple]:
+def forms(layer: Any) -> list[Packed]:
+    """The packed forms of the layer: one, of an attention three, or none."""
+    packed = getattr(layer, "packed", None)
+    return [packed] if isinstance(packed, Packed) else [] if packed is None else list(packed.values())
+
+
+def _watch(layer: Layer) -> list[tuple]:
     """Where the layer's tensors and modules stand, and what changes when they do: version and address."""
     found: list[tuple] = []
     for module in layer.modules():
@@ -170,11 +180,11 @@ def _state(tensor: Tensor) -> tuple[int | None, int]:
     return (None, 0) if tensor.is_inference() else (tensor._version, tensor.data_ptr())
 
 
-def _digest(layer: Quantized) -> bytes:
+def _digest(layer: Layer) -> bytes:
     """A fingerprint of the layer's parameters and buffers."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in [*layer.named_parameters(), *layer.named_buffers()]:
-        if name.startswith("packed."):
+        if ".packed." in f".{name}":
             continue
         digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
         digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -10,7 +10,7 @@ from torch import nn
 
 from onebit import runtime
 from onebit.core.errors import Unsupported
-from onebit.deploy.accelerate.layer import Packed, loaded
+from onebit.deploy.accelerate.layer import Packed, forms, loaded
 from onebit.deploy.accelerate.report import AccelerationReport, AccelerationRow
 from onebit.nn.layers import MultiheadAttention, Quantized
 from onebit.runtime.backend import engine
@@ -18,15 +18,19 @@ from onebit.runtime.backend import engine
 FilterFn = Callable[[nn.Module, str], bool]
 
 
-def accelerate_(model: nn.Module, *, threads: int | None = None, filter_fn: FilterFn | None = None) -> AccelerationReport:
+def accelerate_(
+    model: nn.Module, *, threads: int | None = None, filter_fn: FilterFn | None = None
+) -> AccelerationReport:
     """Let the engine compute the quantized layers of ``model``, in place, and report which it cannot and why.
 
-    Each layer in eval mode whose weight and input are bits or integers of at most 8 bits becomes one packed layer,
-    called through the operator ``onebit::packed`` on PyTorch's own memory. Its result is that of the layer, bit for bit
-    (as long as its integer sums stay below 2^24, up to which PyTorch's float32 sums are exact). The layers stay where
-    they are, with their classes, parameters and state dict; what cannot go to the engine - another dtype or device -
-    PyTorch computes as before. ``train()`` takes the acceleration of a layer away; new numbers in a layer are packed
-    when it is called next.
+    Each layer in eval mode whose weight and input are bits or integers of at most 8 bits becomes one packed layer (an
+    attention's input projections become three), called through the operator ``onebit::packed`` on PyTorch's own memory.
+    Its result is that of the layer, bit for bit, as long as its integer sums stay below 2^24, up to which PyTorch's
+    float32 sums are exact; beyond, the engine's are the exact ones.
+
+    The layers stay where they are, with their classes, parameters and state dict. What cannot go to the engine (another
+    dtype, another device) PyTorch computes as before. ``train()`` takes the acceleration of a layer away; new numbers
+    in a layer are packed when it is called next.
 
     Args:
         model: any module with layers of :mod:`onebit.nn`, in eval mode.
@@ -49,7 +53,7 @@ def accelerate_(model: nn.Module, *, threads: int | None = None, filter_fn: Filt
         ...     before = model(x)
         ...     report = accelerate_(model)
         ...     print(len(report.swapped), torch.equal(model(x), before))
-        1 True
+        2 True
     """
     count = 0 if threads is None else _checked(threads)
     if not isinstance(model, nn.Module):
@@ -58,15 +62,11 @@ def accelerate_(model: nn.Module, *, threads: int | None = None, filter_fn: Filt
         raise Unsupported("accelerate_ needs the native engine, which this onebit was built without")
     report = AccelerationReport(isa=runtime.available_isas()[0])
     for path, layer in _layers(model):
-        kind = type(layer).__name__
-        if not isinstance(layer, Quantized):
-            why = "its projections of query, key and value stay in PyTorch; out_proj has a row of its own"
-            report.rows.append(AccelerationRow(path, kind, why=why))
-            continue
         why = _pack(layer, path, count, filter_fn)
-        if not why:
-            report.size += layer.packed.file.numel()
-        report.rows.append(AccelerationRow(path, kind, "" if why else layer.packed.codes, why))
+        packed = forms(layer)
+        report.size += sum(form.file.numel() for form in packed)
+        codes = ", ".join(dict.fromkeys(form.codes for form in packed))
+        report.rows.append(AccelerationRow(path, type(layer).__name__, codes, why))
     model.onebit_acceleration = report  # type: ignore[assignment]
     return report
 
@@ -74,20 +74,23 @@ def accelerate_(model: nn.Module, *, threads: int | None = None, filter_fn: Filt
 def decelerate_(model: nn.Module) -> None:
     """Take back what :func:`accelerate_` did: PyTorch computes every layer of ``model`` again."""
     for module in model.modules():
-        if isinstance(module, Quantized):
+        if isinstance(module, (Quantized, MultiheadAttention)):
             module.packed = None
         module.__dict__.pop("onebit_acceleration", None)
 
 
 def _pack(layer: Any, path: str, threads: int, filter_fn: FilterFn | None) -> str:
     """Pack the layer; why it stays in PyTorch, or nothing."""
+    layer.packed = None
     if filter_fn is not None and not filter_fn(layer, path):
         return "filter_fn"
     if layer.training:
         return "it is in training mode: call model.eval() first"
-    layer.packed = None
     try:
-        layer.packed = Packed(layer, path, threads)
+        if isinstance(layer, MultiheadAttention):
+            layer.packed = nn.ModuleDict({name: Packed(layer, path, threads, name) for name in ("q", "k", "v")})
+        else:
+            layer.packed = Packed(layer, path, threads)
     except ValueError as error:
         return " ".join(str(error).split())
     if loaded not in layer._load_state_dict_post_hooks.values():

@@ -45,6 +45,7 @@ class MultiheadAttention(nn.MultiheadAttention):
 
     weight_quantizers: nn.ModuleDict
     input_quantizers: nn.ModuleDict
+    packed: Any  # as of Quantized, for each input projection
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class MultiheadAttention(nn.MultiheadAttention):
         self.out_proj = Linear.from_float(  # type: ignore[assignment]
             self.out_proj, _fresh(weight_quantizer), _fresh(input_quantizer)
         )
+        self.packed = None
         self.weight_quantizers = nn.ModuleDict()
         self.input_quantizers = nn.ModuleDict()
         with torch.no_grad():
@@ -89,10 +91,36 @@ class MultiheadAttention(nn.MultiheadAttention):
             return tuple(cast(Tensor, self.in_proj_weight).chunk(3))
         return cast(Tensor, self.q_proj_weight), cast(Tensor, self.k_proj_weight), cast(Tensor, self.v_proj_weight)
 
+    def _biases(self) -> tuple[Tensor | None, ...]:
+        return (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+
+    def projection(self, name: str) -> Linear:
+        """A layer that computes what the projection ``"q"``, ``"k"`` or ``"v"`` does, on the same numbers."""
+        index = _PROJECTIONS.index(name)
+        weight, bias = self._weights()[index], self._biases()[index]
+        layer = Linear.__new__(Linear)
+        nn.Module.__init__(layer)
+        layer.out_features, layer.in_features = weight.shape
+        layer.weight = weight.detach()  # type: ignore[assignment]
+        layer.bias = None if bias is None else bias.detach()
+        layer.weight_quantizer = cast(Quantizer, dict(self.weight_quantizers.items()).get(name))
+        layer.input_quantizer = cast(Quantizer, dict(self.input_quantizers.items()).get(name))
+        layer.output = layer.packed = None
+        return layer.train(self.training)
+
+    def train(self, mode: bool = True) -> MultiheadAttention:
+        """As PyTorch's; what is trained is no longer accelerated."""
+        if mode:
+            self.packed = None
+        return super().train(mode)
+
     def _project(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         outputs = []
-        for name, x, weight, bias in zip(_PROJECTIONS, inputs, self._weights(), biases):
+        for name, x, weight, bias in zip(_PROJECTIONS, inputs, self._weights(), self._biases()):
+            packed = None if self.packed is None or self.training else self.packed[name]
+            if packed is not None and packed.takes(self, x):
+                outputs.append(packed.run(self, x))
+                continue
             of_input = cast(Quantizer, self.input_quantizers[name]) if name in self.input_quantizers else None
             of_weight = cast(Quantizer, self.weight_quantizers[name]) if name in self.weight_quantizers else None
             y = quantized_product(linear_product, x, weight, of_input, of_weight, [-1], self.training)

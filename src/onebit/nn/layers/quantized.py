@@ -152,7 +152,8 @@ class Quantized(nn.Module):
 @contextlib.contextmanager
 def unaccelerated(model: nn.Module) -> Iterator[None]:
     """``model`` without what ``onebit.accelerate_`` put into it: for readers that look inside its layers."""
-    layers = [(layer, layer.packed) for layer in model.modules() if isinstance(layer, Quantized) and layer.packed]
+    held = ((layer, getattr(layer, "packed", None)) for layer in model.modules())
+    layers: list[tuple[Any, nn.Module]] = [(layer, packed) for layer, packed in held if isinstance(packed, nn.Module)]
     try:
         for layer, _ in layers:
             layer.packed = None
