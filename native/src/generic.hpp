@@ -1,9 +1,10 @@
-// The kinds that are no product and need no instruction set of their own: simple loops, in the order that docs/kinds.md gives.
+// The kinds that are no product: simple loops, in the order that docs/kinds.md gives.
 #pragma once
 
 #include <span>
 #include <string_view>
 
+#include "kernel/kernel.hpp"
 #include "tensor.hpp"
 #include "threads.hpp"
 
@@ -14,6 +15,7 @@ struct Call {
     std::span<const View> in;
     View out;
     Threads& threads;
+    const kernel::Table& table;
 };
 
 struct Generic {

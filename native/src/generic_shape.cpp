@@ -15,39 +15,74 @@ std::int64_t product(const Shape& shape, std::size_t from, std::size_t to) {
     return element_count(std::span(shape).subspan(from, to - from));
 }
 
-template <class T>
-void transpose_elements(const Call& call) {
-    const Shape& in = *call.in[0].shape;
-    const Shape& out = *call.out.shape;
+// Axes that stay side by side are one axis, axes of size 1 none: most transposes are then of two axes, or of two within a third.
+struct Order {
+    std::array<std::int64_t, max_rank> sizes{}, strides{};  // of the output's axes: elements, and distance in the input
+    std::size_t rank = 0;
+};
+
+Order order_of(const Call& call) {
+    const Shape &in = *call.in[0].shape, &out = *call.out.shape;
     const auto& perm = call.node.integers("perm");
-    const std::size_t rank = out.size();
-    std::array<std::int64_t, max_rank> in_strides{}, strides{}, at{};
+    std::array<std::int64_t, max_rank> in_strides{};
     std::int64_t stride = 1;
-    for (std::size_t i = rank; i-- > 0; stride *= in[i]) in_strides[i] = stride;
-    for (std::size_t i = 0; i < rank; ++i) strides[i] = in_strides[static_cast<std::size_t>(perm[i])];
-    const T* from = call.in[0].as<const T>();
-    T* to = call.out.as<T>();
-    const std::int64_t count = element_count(out);
-    if (count == 0) return;
-    if (rank == 0) {
-        *to = *from;
+    for (std::size_t i = in.size(); i-- > 0; stride *= in[i]) in_strides[i] = stride;
+    Order order;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        if (out[i] == 1) continue;
+        const std::int64_t step = in_strides[static_cast<std::size_t>(perm[i])];
+        if (order.rank > 0 && order.strides[order.rank - 1] == step * out[i]) {
+            order.sizes[order.rank - 1] *= out[i];
+            order.strides[order.rank - 1] = step;
+            continue;
+        }
+        order.sizes[order.rank] = out[i];
+        order.strides[order.rank++] = step;
+    }
+    for (; order.rank < 2; ++order.rank) {  // axes of size 1 in front
+        std::copy_backward(order.sizes.begin(), order.sizes.begin() + order.rank, order.sizes.begin() + order.rank + 1);
+        std::copy_backward(order.strides.begin(), order.strides.begin() + order.rank, order.strides.begin() + order.rank + 1);
+        order.sizes[0] = 1;
+        order.strides[0] = 0;
+    }
+    return order;
+}
+
+// The last two axes, in blocks whose lines stay in the first-level cache.
+template <class T>
+void transpose_plane(const T* __restrict from, T* __restrict to, std::int64_t rows, std::int64_t row_step, std::int64_t columns, std::int64_t column_step) {
+    if (columns == 3) {  // images of red, green, blue
+        for (std::int64_t r = 0; r < rows; ++r)
+            for (std::int64_t c = 0; c < 3; ++c) to[r * 3 + c] = from[r * row_step + c * column_step];
         return;
     }
-    const std::int64_t last = out[rank - 1], step = strides[rank - 1];
-    std::int64_t offset = 0;
-    for (std::int64_t done = 0;;) {
-        for (std::int64_t i = 0; i < last; ++i) to[done + i] = from[offset + i * step];
-        done += last;
-        if (done == count) return;
-        std::size_t axis = rank - 1;
-        for (;;) {
-            --axis;
-            offset += strides[axis];
-            if (++at[axis] < out[axis]) break;
-            offset -= strides[axis] * out[axis];
-            at[axis] = 0;
+    constexpr std::int64_t block = 64;
+    for (std::int64_t first = 0; first < rows; first += block)
+        for (std::int64_t start = 0; start < columns; start += block)
+            for (std::int64_t r = first; r < std::min(rows, first + block); ++r)
+                for (std::int64_t c = start; c < std::min(columns, start + block); ++c)
+                    to[r * columns + c] = from[r * row_step + c * column_step];
+}
+
+template <class T>
+void transpose_elements(const Call& call) {
+    const Order order = order_of(call);
+    const std::int64_t count = element_count(*call.out.shape);
+    if (count == 0) return;
+    const T* from = call.in[0].as<const T>();
+    T* to = call.out.as<T>();
+    const std::size_t outer = order.rank - 2;
+    const std::int64_t rows = order.sizes[outer], columns = order.sizes[outer + 1], planes = count / (rows * columns);
+    call.threads.divide(planes * rows, count, [&](std::int64_t begin, std::int64_t end) {
+        while (begin < end) {
+            const std::int64_t plane = begin / rows, row = begin % rows, some = std::min(rows - row, end - begin);
+            std::int64_t offset = row * order.strides[outer];
+            for (std::size_t axis = outer, left = static_cast<std::size_t>(plane); axis-- > 0; left /= static_cast<std::size_t>(order.sizes[axis]))
+                offset += static_cast<std::int64_t>(left % static_cast<std::size_t>(order.sizes[axis])) * order.strides[axis];
+            transpose_plane(from + offset, to + begin * columns, some, order.strides[outer], columns, order.strides[outer + 1]);
+            begin += some;
         }
-    }
+    });
 }
 
 void transpose(const Call& call) {

@@ -80,7 +80,7 @@ public:
                 unpack_bits(reinterpret_cast<const std::uint32_t*>(stored), views_[i].as<std::int8_t>(), rows_of(*views_[i].shape),
                             channels_of(*views_[i].shape));
         }
-        generic_.run({node_, std::span(views_).first(n), views_[n], workspace.threads});
+        generic_.run({node_, std::span(views_).first(n), views_[n], workspace.threads, workspace.table});
         if (pieces_[n] >= 0)
             pack_bits(views_[n].as<const std::int8_t>(), workspace.at<std::uint32_t>(node_.outputs[0]), rows_of(*views_[n].shape),
                       channels_of(*views_[n].shape));

@@ -40,11 +40,11 @@ std::uint32_t word_of(const Constant& weight, Arithmetic arithmetic, std::int64_
     };
     switch (arithmetic) {
         case Arithmetic::bits: {
-            std::uint32_t bits = 0;
-            const std::int64_t n = std::min<std::int64_t>(32, inputs - word * 32);
-            for (std::int64_t i = 0; i < n; ++i)
-                bits |= static_cast<std::uint32_t>(constant_bit(weight, first + word * 32 + i)) << i;
-            return bits;
+            const auto* words = reinterpret_cast<const std::uint64_t*>(weight.data);
+            const std::int64_t at = first + word * 32, n = std::min<std::int64_t>(32, inputs - word * 32), offset = at % 64;
+            std::uint64_t bits = words[at / 64] >> offset;
+            if (offset + n > 64) bits |= words[at / 64 + 1] << (64 - offset);
+            return static_cast<std::uint32_t>(n == 32 ? bits : bits & ((1u << n) - 1));
         }
         case Arithmetic::bytes: {
             std::uint32_t bytes = 0;

@@ -90,6 +90,16 @@ struct Job {
     Program program;
 };
 
+// Windows over float32 images (N, height, width, channels).
+struct Pool {
+    const float* in = nullptr;
+    float* out = nullptr;
+    std::int64_t height, width, channels, out_height, out_width;
+    std::int64_t kernel_h, kernel_w, stride_h, stride_w, top, left, dilation_h, dilation_w;
+    bool maximum = false;    // or the mean
+    bool count_all = false;  // the mean divides by all taps, not by those inside
+};
+
 struct Table {
     int lanes;    // 32-bit lanes of a vector
     int vectors;  // of a tile, a power of two >= 4; the last tile may be half or a quarter
@@ -98,6 +108,7 @@ struct Table {
     void (*run)(const Job&, Arithmetic, std::int64_t begin, std::int64_t end);
     std::int64_t (*pointwise_items)(const Program&, std::int64_t rows);
     void (*pointwise)(const Program&, std::int64_t rows, std::int64_t begin, std::int64_t end);
+    void (*pool)(const Pool&, std::int64_t begin, std::int64_t end);  // lines of the output
 };
 
 extern const Table portable;

@@ -31,6 +31,12 @@ inline I load(const std::int32_t* p) { return *reinterpret_cast<const UnalignedI
 inline void save(float* p, F x) { *reinterpret_cast<UnalignedF*>(p) = x; }
 inline void save(std::int32_t* p, I x) { *reinterpret_cast<UnalignedI*>(p) = x; }
 
+struct Span {
+    std::int64_t begin, end;
+};
+
+inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 inline F broadcast(float x) { return x - F{}; }
 inline U broadcast(std::uint32_t x) { return x - U{}; }
 inline I broadcast(std::int32_t x) { return x - I{}; }
@@ -62,6 +68,7 @@ struct alignas(64) Tile {
 #include "product.inc.hpp"
 #include "pointwise.inc.hpp"
 #include "finish.inc.hpp"
+#include "pool.inc.hpp"
 
 namespace {
 
@@ -69,8 +76,6 @@ inline int vectors_for(std::int64_t width) {
     if (width <= tile_width / 4) return tile_vectors / 4;
     return width <= tile_width / 2 ? tile_vectors / 2 : tile_vectors;
 }
-
-inline std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 template <class P>
 std::int64_t items_of(const Job& job) {
