@@ -34,6 +34,9 @@ constexpr Entry entries[] = {
     {"avx512bw", &kernel::avx512bw, has_avx512bw},
     {"avx2", &kernel::avx2, has_avx2},
 #endif
+#ifdef ONEBIT_NEON
+    {"neon", &kernel::neon, always},
+#endif
     {"portable", &kernel::portable, always},
 };
 

@@ -7,6 +7,31 @@
 
 namespace onebit {
 
+namespace {
+
+// Operations of a run follow each other within microseconds, and to sleep and be woken takes longer than most of them: who waits
+// looks again and again first, for some tens of microseconds.
+constexpr int looks = 2000;
+
+inline void breathe() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+template <class Done>
+bool look(const Done& done) {
+    for (int i = 0; i < looks; ++i) {
+        if (done()) return true;
+        breathe();
+    }
+    return false;
+}
+
+}  // namespace
+
 Threads::Threads(int count, std::int64_t grain) : grain_(grain) {
     workers_.reserve(static_cast<std::size_t>(count - 1));
     try {
@@ -46,6 +71,7 @@ void Threads::run(std::int64_t items, Call call, const void* body) {
     ++round_;
     round_.notify_all();
     part(0);
+    if (look([this] { return pending_ == 0; })) return;
     for (int left = pending_; left != 0; left = pending_) pending_.wait(left);
 }
 
@@ -53,7 +79,7 @@ void Threads::work(int index) {
     const FloatEnvironment environment;
     std::uint32_t seen = 0;
     for (;;) {
-        round_.wait(seen);
+        if (!look([&] { return round_ != seen; })) round_.wait(seen);
         ++seen;
         if (stop_) return;
         part(index);

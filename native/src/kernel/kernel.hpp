@@ -112,6 +112,7 @@ struct Table {
 };
 
 extern const Table portable;
+extern const Table neon;
 extern const Table avx2;
 extern const Table avx512bw;
 extern const Table avx512vpopcnt;

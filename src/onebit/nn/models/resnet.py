@@ -9,6 +9,7 @@ from onebit.nn.models import parts
 from onebit.nn.models.registry import registry
 
 BLOCKS = ("bireal", "react")
+PROJECTIONS = ("float", "int8")
 
 
 @registry.register("resnet20")
@@ -85,7 +86,7 @@ class ResNet(nn.Module):
     | linear with bias | `num_classes` | `head` |
 
     The stages have 4, 4, 4, 4 convolutions (ResNet-18) or 6, 8, 12, 6 (ResNet-34). Where the map shrinks the shortcut
-    is a 2x2 average pooling, a 1x1 convolution and BN in float. ``block="bireal"`` [Liu2018] has PReLU as its
+    is a 2x2 average pooling, a 1x1 convolution in the numbers of `projection` and BN. ``block="bireal"`` [Liu2018] has PReLU as its
     activation; ``block="react"`` [Liu2020] a learned shift before the sign and RPReLU. Published widths: 64, 128,
     256, 512.
 
@@ -98,6 +99,7 @@ class ResNet(nn.Module):
         small_images: a 3x3 stem with stride 1 and without pooling, for images of about 32x32.
         scheme: how layers become bits; ``None`` is the float twin.
         stem, head: ``"float"`` or ``"int8"`` for first and last layer.
+        projection: ``"float"`` (as published) or ``"int8"`` for the 1x1 convolutions of the shortcuts.
 
     Shape: ``(N, in_channels, H, W) -> (N, num_classes)``.
     """
@@ -113,11 +115,13 @@ class ResNet(nn.Module):
         scheme=None,
         stem: str = "float",
         head: str = "float",
+        projection: str = "float",
     ) -> None:
         super().__init__()
         for name, value in (("num_classes", num_classes), ("in_channels", in_channels), ("width", width)):
             parts.check_size(name, value)
         parts.check_choice("block", block, BLOCKS)
+        parts.check_choice("projection", projection, PROJECTIONS)
         self.stem = parts.stem_conv(in_channels, width, 3 if small_images else 7, 1 if small_images else 2, stem)
         self.bn = nn.BatchNorm2d(width)
         self.pool = nn.Identity() if small_images else nn.MaxPool2d(3, 2, 1)
@@ -127,7 +131,7 @@ class ResNet(nn.Module):
             for position in range(2 * count):
                 stride = 2 if stage and not position else 1
                 conv = parts.conv3x3(channels, out, stride, scheme)
-                shortcut = nn.Identity() if out == channels else _projection(channels, out)
+                shortcut = nn.Identity() if out == channels else _projection(channels, out, projection)
                 react = block == "react"
                 name = "rprelu" if react else "prelu"
                 blocks.append(parts.Residual(conv, shortcut, name, shift=react and not parts.has_shift(conv)))
@@ -140,9 +144,9 @@ class ResNet(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def _projection(in_channels: int, out_channels: int) -> nn.Module:
+def _projection(in_channels: int, out_channels: int, numbers: str) -> nn.Module:
     pool = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(pool, nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+    return nn.Sequential(pool, parts.stem_conv(in_channels, out_channels, 1, 1, numbers), nn.BatchNorm2d(out_channels))
 
 
 @registry.register("resnet18")
@@ -155,9 +159,10 @@ def resnet18(
     scheme=None,
     stem: str = "float",
     head: str = "float",
+    projection: str = "float",
 ) -> ResNet:
     """ResNet-18 with a shortcut around every convolution; see :class:`ResNet`."""
-    return ResNet((2, 2, 2, 2), num_classes, in_channels, width, block, small_images, scheme, stem, head)
+    return ResNet((2, 2, 2, 2), num_classes, in_channels, width, block, small_images, scheme, stem, head, projection)
 
 
 @registry.register("resnet34")
@@ -170,6 +175,7 @@ def resnet34(
     scheme=None,
     stem: str = "float",
     head: str = "float",
+    projection: str = "float",
 ) -> ResNet:
     """ResNet-34 with a shortcut around every convolution; see :class:`ResNet`."""
-    return ResNet((3, 4, 6, 3), num_classes, in_channels, width, block, small_images, scheme, stem, head)
+    return ResNet((3, 4, 6, 3), num_classes, in_channels, width, block, small_images, scheme, stem, head, projection)
