@@ -1,8 +1,8 @@
 """The engine on processors that are not here, under QEMU's user-mode emulation: ``python -m tests.engine.emulate``.
 
 x86 models run the driver that the build made: instructions that the model lacks would end it, and its first output must
-name the instruction sets that the model has. For aarch64 the driver is cross-compiled, and its outputs, NEON as well as portable, must have the
-digests that they have here.
+name the instruction sets that the model has. For aarch64 the driver is cross-compiled: NEON and portable must agree
+there, and the outputs must have the digests that they have here.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ class ResNet(nn.Module):
     | linear with bias | `num_classes` | `head` |
 
     The stages have 4, 4, 4, 4 convolutions (ResNet-18) or 6, 8, 12, 6 (ResNet-34). Where the map shrinks the shortcut
-    is a 2x2 average pooling, a 1x1 convolution in the numbers of `projection` and BN. ``block="bireal"`` [Liu2018] has PReLU as its
-    activation; ``block="react"`` [Liu2020] a learned shift before the sign and RPReLU. Published widths: 64, 128,
-    256, 512.
+    is a 2x2 average pooling, a 1x1 convolution in the numbers of `projection` and BN. ``block="bireal"`` [Liu2018]
+    has PReLU as its activation; ``block="react"`` [Liu2020] a learned shift before the sign and RPReLU. Published
+    widths: 64, 128, 256, 512.
 
     Args:
         stages: blocks of two convolutions in each stage.
