@@ -8,6 +8,7 @@ import pytest
 
 from onebit.cli.main import main
 from onebit.cli.model import parse_shape, parse_sizes
+from onebit.cli.output import print_table
 
 SMALL = ["--size", "width=8", "depth=1", "downsample=[]", "stem_stride=1"]
 
@@ -143,3 +144,23 @@ def test_support_prints_kinds_against_readers(capsys):
     row = json.loads(out)["batch_norm"]
     assert row["interpreter"]
     assert not row["engine"]
+
+
+@pytest.mark.parametrize("command", [("show", "biper"), ("report", "--output", "site")])
+def test_without_a_folder_of_records_a_note_says_that_nothing_is_known(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *command)
+    assert status == 0
+    assert f"onebit {command[0]}: no folder docs/results here" in err
+    (tmp_path / "records").mkdir()
+    assert run(capsys, *command, "--results", "records")[2] == ""
+
+
+def test_a_table_has_no_blanks_at_the_ends_of_its_lines_and_no_empty_head(capsys):
+    print_table("title", ("a", "<b"), [("1", "long"), ("2", "x")], ["a note"])
+    print_table("", ("", "<"), [("1", "long")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [line.rstrip() for line in lines]
+    head = next(i for i, line in enumerate(lines) if line.split() == ["a", "b"])
+    assert lines[head + 1].strip(" ─") == ""
+    assert sum("─" in line for line in lines) == 1

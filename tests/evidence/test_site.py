@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from onebit.evidence import claims, records, site
 from onebit.evidence.claims import surrogates
 from onebit.evidence.claims.run import recheck
 from onebit.evidence.site.plots import svg
+from onebit.evidence.statistics import Interval
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -78,6 +80,18 @@ def test_a_page_shows_statement_threshold_verdict_and_the_command_that_repeats_i
         assert said in text
     assert "<svg" in text
     assert f">{record.statement}: {record.outcome}<" in (pages / "index.html").read_text()
+
+
+def test_intervals_have_a_column_where_there_are_some(pages, results, tmp_path):
+    head = '<th scope="col">95 % interval</th>'
+    assert head not in (pages / "systems/reste.html").read_text()
+    (record,) = records.read(results)
+    gap = {"gap": Interval(1.5, -1.0, 4.0, 5)}
+    records.append(tmp_path, dataclasses.replace(record, numbers={"count": 16794.0}, intervals=gap))
+    text = (site.build(tmp_path / "site", tmp_path).parent / "systems/reste.html").read_text()
+    assert head in text
+    for cell in ("16,794", "+1.5", "-1 to +4"):
+        assert f"<td>{cell}</td>" in text
 
 
 def test_pages_need_nothing_from_elsewhere(pages):

@@ -67,9 +67,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         table.add_row(*(Text(str(cell)) for cell in row))
     # Into a file or a pipe, a table keeps the width it needs rather than that of a terminal nobody looks at.
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(table)
-    for note in notes:
-        console.print(Text(note))
+    with console.capture() as printed:
+        console.print(table)
+        for note in notes:
+            console.print(Text(note))
+    # Cells are filled up to the width of their column, the last one too: nobody wants that in a file.
+    print("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def packed_file(path: Path) -> Path:

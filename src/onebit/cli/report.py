@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onebit.cli.arguments import OutputWithDefault
 from onebit.cli.output import print_json, progress
-from onebit.cli.show import RESULTS
+from onebit.cli.show import RESULTS, note_missing
 
 
 def report(*, output: OutputWithDefault = Path("report"), results: Path = RESULTS, json: bool = False) -> None:
@@ -24,6 +24,7 @@ def report(*, output: OutputWithDefault = Path("report"), results: Path = RESULT
     from onebit.evidence import site
     from onebit.evidence.site.build import count
 
+    note_missing(results, "onebit report")
     with progress("writing pages", count(), quiet=json) as advance:
         first = site.build(output, results, advance)
     if json:

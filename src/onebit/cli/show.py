@@ -7,10 +7,16 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from onebit.cli.output import print_json, print_table
+from onebit.cli.output import note, print_json, print_table
 from onebit.core.catalogue import find
 
 RESULTS = Path("docs/results")
+
+
+def note_missing(results: Path, command: str) -> None:
+    """Say that no verdict is known where there is no folder of records."""
+    if not results.is_dir():
+        note(f"{command}: no folder {results} here, so nothing is known of what was measured; --results names another")
 
 
 def show(
@@ -28,6 +34,7 @@ def show(
     from onebit.evidence import claims, components, records
 
     found = find(system)
+    note_missing(results, "onebit show")
     parts = components.of_system(found)
     statements = claims.registry[found.slug].statements if found.slug in claims.registry else {}
     newest = records.latest(results)
