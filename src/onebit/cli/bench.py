@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from onebit.cli.arguments import OptionalPath
+from onebit.cli.arguments import Name, OptionalInt, OptionalPath
 from onebit.cli.output import plain, print_json, progress
 
 
@@ -14,32 +14,54 @@ def bench(
     track: Positional[Literal["engine"]] = "engine",
     /,
     *,
+    parts: str = "ceiling,layers,networks",
     quick: bool = False,
-    threads: int = 1,
+    threads: OptionalInt = None,
+    isa: Name = "",
     results: OptionalPath = None,
+    recorded: bool = False,
     json: bool = False,
 ) -> None:
-    """Time the engine against PyTorch and ONNX Runtime in float32, taking turns in one process.
+    """Time the engine against its own ceiling, PyTorch, ONNX Runtime in float32 and in int8, in turns in one process.
 
-    Example: onebit bench engine --quick
+    Some minutes on two cores that have nothing else to do; --quick takes about one.
+
+    Example: onebit bench engine --quick --parts layers
 
     Args:
         track: what is measured.
-        quick: fewer repetitions, for a first look.
-        threads: of the engine and its peers.
+        parts: of ceiling (the bare micro-kernel), layers, networks, with commas between them.
+        quick: fewer repetitions, networks at batch 1 only, for a first look.
+        threads: of the engine and its peers; by default one for layers, one and two for networks.
+        isa: instruction set of the engine; by default the fastest.
         results: record what was measured in this folder, docs/results for the report; by default it is only printed.
+        recorded: measure nothing, print the parts of the newest record in the folder of --results.
         json: print JSON.
     """
+    from pathlib import Path
+
     from onebit.core.errors import check_range
     from onebit.evidence import engine
 
-    check_range("--threads", threads, 1, 1024)
-    with progress("timing the layers of a ResNet-18", quiet=json):
-        found = engine.bench(quick=quick, threads=threads)
-    if results is not None:
-        options = [*(["--quick"] if quick else []), *(["--threads", str(threads)] if threads != 1 else [])]
-        engine.record(found, results, " ".join(["onebit bench engine", *options]))
+    check_range("--threads", 1 if threads is None else threads, 1, 1024)
+    chosen = [part.strip() for part in parts.split(",")]
+    if recorded:
+        folder = Path("docs/results") if results is None else results
+        found = engine.newest(folder)
+        if found is None:
+            raise ValueError(f"{folder / engine.JOURNAL} holds no record: make one with --results {folder}")
+        found = found.only(chosen)
+    else:
+        command = "onebit bench engine"
+        command += "" if chosen == list(engine.PARTS) else f" --parts {','.join(chosen)}"
+        command += " --quick" if quick else ""
+        command += "" if threads is None else f" --threads {threads}"
+        command += f" --isa {isa}" if isa else ""
+        with progress("timing the engine", engine.steps(chosen, quick, threads), quiet=json) as advance:
+            found = engine.bench(chosen, quick, threads, isa or None, command, advance)
+        if results is not None:
+            engine.append(found, results)
     if json:
-        print_json([plain(layer) | {"ratio": layer.ratio} for layer in found.layers])
+        print_json(plain(found.plain()))
     else:
         print(found)

@@ -26,12 +26,13 @@ STYLE: dict[str, Any] = {
 COLOURS = ["#2a78d6", "#d9541e", "#2c9a5b", "#9467bd", "#b8860b", "#c3478a", "#4b9aa8"]
 
 
-def svg(draw: Callable[[Any], None], label: str) -> str:
+def svg(draw: Callable[[Any], None], label: str, height: float = HEIGHT) -> str:
     """What ``draw`` draws into a matplotlib axes, as an ``<svg>`` element that scales with the page.
 
     Args:
         draw: draws into an axes.
         label: what the plot shows, for those who cannot see it.
+        height: of the plot in inches; its width is always the same.
     """
     require("matplotlib", "train", "drawing plots")
     from cycler import cycler
@@ -40,7 +41,7 @@ def svg(draw: Callable[[Any], None], label: str) -> str:
 
     style: Any = STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}
     with rc_context(style):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure.subplots())
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
