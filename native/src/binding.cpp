@@ -76,13 +76,13 @@ Shape shape_of(const A& array) {
 class Engine {
 public:
     Engine(nb::object data, int threads, const std::optional<std::string>& isa, std::optional<std::size_t> max_memory,
-           std::int64_t grain) {
+           std::int64_t grain, bool shared) {
         Py_buffer buffer;
         if (PyObject_GetBuffer(data.ptr(), &buffer, PyBUF_SIMPLE) != 0) throw nb::python_error();
         try {
             const nb::gil_scoped_release release;
             const std::span bytes(static_cast<const std::byte*>(buffer.buf), static_cast<std::size_t>(buffer.len));
-            model_ = std::make_unique<Model>(load_graph(bytes), threads, isa.value_or(""), max_memory, grain);
+            model_ = std::make_unique<Model>(load_graph(bytes), threads, isa.value_or(""), max_memory, grain, shared);
         } catch (const std::bad_alloc&) {
             PyBuffer_Release(&buffer);
             fail("the network needs more memory than the machine gives");
@@ -272,9 +272,10 @@ NB_MODULE(_engine, m) {
     m.def("clock", &onebit::clock, nb::arg("seconds"), nb::call_guard<nb::gil_scoped_release>(),
           "Cycles per second of a busy core, from a chain of dependent additions; 0: not known on this processor.");
     nb::class_<Engine>(m, "Model")
-        .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>, std::int64_t>(), nb::arg("data"),
+        .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>, std::int64_t, bool>(),
+             nb::arg("data"),
              nb::arg("threads") = 1, nb::arg("isa") = nb::none(), nb::arg("max_memory") = nb::none(),
-             nb::arg("grain") = onebit::Threads::default_grain)
+             nb::arg("grain") = onebit::Threads::default_grain, nb::arg("shared_threads") = false)
         .def("run", [](Engine& e, nb::sequence inputs, std::optional<nb::sequence> outputs) { return e.run(inputs, outputs); },
              nb::arg("inputs"), nb::arg("outputs") = nb::none())
         .def("profile", &Engine::profile, nb::arg("inputs"), nb::arg("outputs") = nb::none())

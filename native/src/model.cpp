@@ -31,9 +31,10 @@ void pack_constant(const Constant& constant, std::uint32_t* words) {
 
 }  // namespace
 
-Model::Model(Graph graph, int threads, std::string_view isa, std::optional<std::size_t> max_memory, std::int64_t grain)
-    : graph_(std::move(graph)), isa_(choose_isa(isa)), threads_(checked_threads(threads), grain), max_memory_(max_memory),
-      shared_{graph_, *isa_.table, threads_, max_memory, {}, {}} {
+Model::Model(Graph graph, int threads, std::string_view isa, std::optional<std::size_t> max_memory, std::int64_t grain, bool shared)
+    : graph_(std::move(graph)), isa_(choose_isa(isa)),
+      threads_(shared ? Threads::shared(checked_threads(threads)) : std::make_shared<Threads>(checked_threads(threads), grain)),
+      max_memory_(max_memory), shared_{graph_, *isa_.table, *threads_, max_memory, {}, {}} {
     shared_.weights.resize(graph_.nodes.size());
     shared_.values.resize(graph_.values.size());
     std::vector<bool> is_weight(graph_.values.size(), true);

@@ -15,14 +15,15 @@ namespace onebit {
 class Model {
 public:
     // `isa` empty: the fastest. `max_memory` bounds the bytes that all plans held at a time use.
+    // `shared`: its threads are those of every other such model, of the default grain.
     Model(Graph graph, int threads, std::string_view isa, std::optional<std::size_t> max_memory,
-          std::int64_t grain = Threads::default_grain);
+          std::int64_t grain = Threads::default_grain, bool shared = false);
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
     const Graph& graph() const { return graph_; }
     const std::string& isa() const { return isa_.name; }
-    int threads() const { return threads_.count(); }
+    int threads() const { return threads_->count(); }
     std::size_t plan_bytes() const;
 
     std::vector<Shape> output_shapes(std::span<const Shape> inputs);
@@ -51,7 +52,7 @@ private:
 
     Graph graph_;
     Isa isa_;
-    Threads threads_;
+    std::shared_ptr<Threads> threads_;
     std::optional<std::size_t> max_memory_;
     std::vector<Buffer> buffers_;   // bit constants and states, as the engine stores them
     std::vector<Buffer> staged_;    // by state, only where its replacement is itself a state

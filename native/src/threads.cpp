@@ -1,5 +1,8 @@
 #include "threads.hpp"
 
+#include <unistd.h>
+
+#include <map>
 #include <string>
 #include <system_error>
 
@@ -32,7 +35,7 @@ bool look(const Done& done) {
 
 }  // namespace
 
-Threads::Threads(int count, std::int64_t grain) : grain_(grain) {
+Threads::Threads(int count, std::int64_t grain) : grain_(grain), process_(getpid()) {
     workers_.reserve(static_cast<std::size_t>(count - 1));
     try {
         for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
@@ -48,7 +51,24 @@ Threads::Threads(int count, std::int64_t grain) : grain_(grain) {
 
 Threads::~Threads() { stop(); }
 
+std::shared_ptr<Threads> Threads::shared(int count) {
+    static std::mutex mutex;
+    static std::map<int, std::weak_ptr<Threads>> sets;
+    const std::lock_guard lock(mutex);
+    std::weak_ptr<Threads>& set = sets[count];
+    std::shared_ptr<Threads> found = set.lock();
+    if (!found) set = found = std::make_shared<Threads>(count);
+    return found;
+}
+
+bool Threads::is_copy() const { return getpid() != process_; }
+
 void Threads::stop() {
+    if (is_copy()) {
+        for (std::thread& worker : workers_) worker.detach();
+        workers_.clear();
+        return;
+    }
     stop_ = true;
     ++round_;
     round_.notify_all();
@@ -64,6 +84,11 @@ void Threads::part(int index) const {
 }
 
 void Threads::run(std::int64_t items, Call call, const void* body) {
+    const std::unique_lock alone(busy_, std::try_to_lock);
+    if (!alone.owns_lock()) {
+        call(body, 0, items);
+        return;
+    }
     items_ = items;
     call_ = call;
     body_ = body;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
+import os
+import signal
 import threading
 import warnings
 
@@ -167,6 +169,22 @@ def test_python_threads_call_the_same_layers_at_once(pair):
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_all_layers_share_their_threads_and_a_forked_process_goes_on_without_them():
+    model = nn.Sequential(*[Conv2d(32, 32, 3, padding=1) for _ in range(6)]).eval()
+    x = torch.randn(2, 32, 24, 24)
+    with torch.no_grad():
+        before = model(x)
+        running = len(os.listdir("/proc/self/task"))
+        onebit.accelerate_(model, threads=4)
+        assert torch.equal(model(x), before)
+        assert len(os.listdir("/proc/self/task")) <= running + 3
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # a run that waited for threads that are not there would never end
+            os._exit(0 if torch.equal(model(x), before) else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 # What does not go to the engine

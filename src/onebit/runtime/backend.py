@@ -69,7 +69,9 @@ def available_isas() -> list[str]:
     return [*(native.available_isas() if native else ()), INTERPRETER]
 
 
-def open_backend(data: bytes, threads: int, isa: str | None, max_memory: int | None) -> Backend:
+def open_backend(
+    data: bytes, threads: int, isa: str | None, max_memory: int | None, share_threads: bool = False
+) -> Backend:
     """The backend for these settings; ``ValueError`` for a bad file."""
     native = engine()
     if isa == INTERPRETER:
@@ -82,14 +84,23 @@ def open_backend(data: bytes, threads: int, isa: str | None, max_memory: int | N
             stacklevel=4,
         )
         return Interpreter(data, max_memory)
-    return Native(native, data, threads, isa, max_memory)
+    return Native(native, data, threads, isa, max_memory, share_threads and threads > 1)
 
 
 class Native:
     """The engine of ``native/``."""
 
-    def __init__(self, native: ModuleType, data: bytes, threads: int, isa: str | None, max_memory: int | None) -> None:
-        self._model = native.Model(data, threads, isa, max_memory)
+    def __init__(
+        self,
+        native: ModuleType,
+        data: bytes,
+        threads: int,
+        isa: str | None,
+        max_memory: int | None,
+        share_threads: bool,
+    ) -> None:
+        settings = {"shared_threads": True} if share_threads else {}
+        self._model = native.Model(data, threads, isa, max_memory, **settings)
         self.isa, self.threads = str(self._model.isa), int(self._model.threads)
         self.inputs, self.outputs = _ports(self._model.inputs), _ports(self._model.outputs)
         self.states = _ports(self._model.states)

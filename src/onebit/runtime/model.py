@@ -45,6 +45,9 @@ class _BadFile(ValueError):
 class Model:
     """A packed network that runs. Make one with :func:`load`, or from the bytes of a file.
 
+    With ``share_threads`` its threads are those of every other model that was made so, instead of its own; a run that
+    finds them at work for another goes on in the thread that called it.
+
     Attributes:
         inputs, outputs: a :class:`Port` (name, dtype, shape) each.
         isa: the instruction set that it runs on; ``"interpreter"`` for none.
@@ -52,12 +55,19 @@ class Model:
         meta: what the file says about the network: ``class_names``, ``mean``, ``std``, ``producer``.
     """
 
-    def __init__(self, data: bytes, threads: int = 1, isa: str | None = None, max_memory: int | None = None) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        threads: int = 1,
+        isa: str | None = None,
+        max_memory: int | None = None,
+        share_threads: bool = False,
+    ) -> None:
         threads = _at_least_1("threads", threads)
         max_memory = None if max_memory is None else _at_least_1("max_memory", max_memory)
         isa = _checked_isa(isa)
         try:
-            self._backend: Backend = open_backend(data, threads, isa, max_memory)
+            self._backend: Backend = open_backend(data, threads, isa, max_memory, share_threads)
         except ValueError as error:
             raise _BadFile(str(error)) from None
         self.inputs: list[Port] = self._backend.inputs

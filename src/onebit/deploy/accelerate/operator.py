@@ -46,7 +46,7 @@ class Engines:
                 self._kept.move_to_end(key)
                 return self._kept[key]
             data = ir.dumps(resized(ir.loads(self._data), *map_size)) if map_size else self._data
-            model = self._kept[key] = runtime.Model(data, threads)
+            model = self._kept[key] = runtime.Model(data, threads, share_threads=True)
             if len(self._kept) > MOST_SIZES:
                 self._kept.popitem(last=False)
             return model
