@@ -38,7 +38,7 @@ Rows::Rows(DType dtype, const Shape& shape, const Weights& weights, const std::o
     }
     line_bytes_ = multiply(add(windows->width, left_ + right_), pixel_bytes_);
     image_bytes_ = multiply(windows->height, line_bytes_);
-    if (image_bytes_ > std::numeric_limits<std::int32_t>::max())
+    if (image_bytes_ / unit() > std::numeric_limits<std::int32_t>::max())
         throw std::invalid_argument("an image of " + std::to_string(image_bytes_) + " bytes is larger than a convolution can address");
 }
 

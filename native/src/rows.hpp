@@ -22,7 +22,7 @@ public:
     std::int32_t group_bytes() const { return static_cast<std::int32_t>(group_bytes_); }
     // Of the pixel in this row of the image, and in this column: for whole rows the column counts from the padding on.
     std::int32_t offset(std::int64_t row, std::int64_t column) const {
-        return static_cast<std::int32_t>(row * line_bytes_ + column * pixel_bytes_);
+        return static_cast<std::int32_t>((row * line_bytes_ + column * pixel_bytes_) / unit());
     }
     // A tap that lies in the padding.
     std::vector<std::byte> padding() const;
@@ -35,6 +35,7 @@ private:
     void copy_bits(const std::byte* from, std::byte* to, std::int64_t begin, std::int64_t end) const;
     template <class T>
     void copy_integers(const std::byte* from, std::byte* to, std::int64_t begin, std::int64_t end) const;
+    std::int64_t unit() const { return kernel::unit_of(arithmetic_); }
     void copy_lines(const std::byte* from, std::byte* to, std::int64_t begin, std::int64_t end) const;
 
     static constexpr std::int64_t slack = 4;  // the last word of a row of the kernel may begin where the image ends

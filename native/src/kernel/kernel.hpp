@@ -17,6 +17,9 @@ enum class Arithmetic : std::uint8_t {
     floats,  // one float32 channel: multiply, then add
 };
 
+// Bytes of the unit in which offsets count.
+[[maybe_unused]] static constexpr std::int64_t unit_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::bytes ? 1 : 4; }
+
 // A step of a pointwise program. Those up to `square_root` change the current value, the rest store something made of it.
 enum class Op : std::uint8_t {
     load,  // the current value becomes a tensor (Step::type)
@@ -73,7 +76,7 @@ struct Job {
     std::int64_t image_bytes = 0;
     std::int32_t row_bytes = 0;               // from one pixel to the next
     const std::byte* padding = nullptr;       // one row
-    const std::int32_t* offsets = nullptr;    // [pixel][tap], negative: padding; null: one tap, pixel after pixel
+    const std::int32_t* offsets = nullptr;    // [pixel][tap] in units, negative: padding; null: one tap, pixel after pixel
     const std::int32_t* classes = nullptr;    // [pixel] of the border (bits); null: all 0
     const std::int32_t* bases = nullptr;      // [class][group][channel]: bits: what 2 * popcount is taken from; bytes: added
     const std::int32_t* limits = nullptr;     // [class][group][channel]: the most differing bits that pass a leading threshold,

@@ -74,7 +74,7 @@ inline __attribute__((always_inline)) void accumulate(typename P::Acc (&acc)[R][
         if (offsets) {
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r) {
-                const std::int32_t offset = offsets[r * job.taps + tap];
+                const std::int64_t offset = offsets[r * job.taps + tap] * unit_of(P::arithmetic);
                 x[r] = offset < 0 ? job.padding : image + offset;
             }
         } else {
