@@ -106,7 +106,6 @@ public:
         {
             const nb::gil_scoped_release release;
             expected = model_->output_shapes(inputs.shapes);
-            if (seconds != nullptr) seconds->resize(model_->steps(inputs.shapes).size());
         }
         nb::list results;
         std::vector<WritableArray> written;
@@ -127,7 +126,7 @@ public:
             results.append(result);
         }
         const nb::gil_scoped_release release;
-        model_->run(inputs.shapes, inputs.data, out, seconds != nullptr ? seconds->data() : nullptr);
+        model_->run(inputs.shapes, inputs.data, out, seconds);
         return results;
     }
 

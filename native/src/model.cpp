@@ -144,7 +144,8 @@ std::vector<Step> Model::steps(std::span<const Shape> inputs) {
     return plan_for(inputs).steps();
 }
 
-void Model::run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs, double* seconds) {
+void Model::run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs,
+                std::vector<double>* seconds) {
     const std::lock_guard lock(mutex_);
     const FloatEnvironment environment;
     Plan& plan = plan_for(shapes);

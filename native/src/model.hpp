@@ -33,7 +33,7 @@ public:
     // Bits are int8 of -1 and +1 here. Allocates nothing for shapes that have run before (the last few of them are kept).
     // `seconds`: as in Plan::run.
     void run(std::span<const Shape> shapes, std::span<const void* const> inputs, std::span<void* const> outputs,
-             double* seconds = nullptr);
+             std::vector<double>* seconds = nullptr);
     std::vector<Step> steps(std::span<const Shape> inputs);
 
     const Shape& state_shape(std::size_t state) const;

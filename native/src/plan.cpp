@@ -286,7 +286,7 @@ bool Plan::touches_another(std::span<const void* const> inputs, std::span<void* 
     return false;
 }
 
-void Plan::run(std::span<const void* const> inputs, std::span<void* const> outputs, double* seconds) {
+void Plan::run(std::span<const void* const> inputs, std::span<void* const> outputs, std::vector<double>* seconds) {
     const Graph& graph = shared_.graph;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         const int value = graph.inputs[i];
@@ -309,10 +309,12 @@ void Plan::run(std::span<const void* const> inputs, std::span<void* const> outpu
         for (const auto& operation : operations_) operation->run(workspace);
     } else {
         using Clock = std::chrono::steady_clock;
+        seconds->clear();
+        seconds->reserve(operations_.size());
         for (const auto& operation : operations_) {
             const auto begin = Clock::now();
             operation->run(workspace);
-            *seconds++ = std::chrono::duration<double>(Clock::now() - begin).count();
+            seconds->push_back(std::chrono::duration<double>(Clock::now() - begin).count());
         }
     }
 

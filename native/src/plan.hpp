@@ -50,9 +50,9 @@ public:
     std::vector<Step> steps() const;
     std::size_t bytes() const { return bytes_; }  // all that allocate(), the weights and the caller's outputs take
 
-    // Pointers to the inputs and outputs in the order of the graph, bits as int8. `seconds`, where it is given, has room for one
-    // number a step: the time that the step took.
-    void run(std::span<const void* const> inputs, std::span<void* const> outputs, double* seconds = nullptr);
+    // Pointers to the inputs and outputs in the order of the graph, bits as int8. `seconds`, where it is given, becomes the time
+    // of each step.
+    void run(std::span<const void* const> inputs, std::span<void* const> outputs, std::vector<double>* seconds = nullptr);
     const std::byte* stored(int value) const { return values_[root(value)]; }
 
 private:

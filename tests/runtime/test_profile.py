@@ -99,8 +99,10 @@ def test_times_are_of_the_operations_and_of_the_whole_run(name):
     assert 0 < profile.minimum <= profile.median
     for operation in profile.operations:
         assert 0 <= operation.minimum <= operation.median
-        assert operation.share == operation.median / profile.median
-    assert profile.rest == profile.median - sum(operation.median for operation in profile.operations)
+    assert sum(operation.minimum for operation in profile.operations) < profile.minimum
+    whole = profile.rest + sum(operation.median for operation in profile.operations)
+    assert 0 < profile.rest < whole
+    assert sum(operation.share for operation in profile.operations) == pytest.approx(1 - profile.rest / whole)
 
 
 def test_an_empty_batch_has_a_profile():

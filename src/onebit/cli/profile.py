@@ -30,8 +30,8 @@ def profile(
     """Print where the time of a run goes: the operations of the engine, the nodes that each does, and its seconds.
 
     A product and the pointwise nodes after it are one operation. Nodes are numbered as `onebit inspect` numbers them.
-    The inputs are random numbers; whole numbers are 0, since tables may be looked up with them. Whole runs and runs
-    with the clock on take turns; what no operation explains is Python, the copies at the border and state tensors.
+    The inputs are random numbers; whole numbers are 0, since tables may be looked up with them. What no
+    operation explains, the rest, is Python, the copies at the border and state tensors.
 
     Example: onebit profile network.onebit
 
@@ -46,7 +46,7 @@ def profile(
         example: profile the network for MNIST that comes with the package.
         batch: sizes of the inputs that the file leaves open.
         size: NAME=VALUE of one such size, where there are several, such as length=128; several may follow.
-        repeats: timed runs of each way.
+        repeats: timed runs.
         threads: of the engine.
         isa: instruction set of the engine; see `onebit list engine`. The best of this machine by default.
         json: print JSON.
@@ -62,11 +62,11 @@ def profile(
     path = packed_file(file) if file is not None else examples.network("mnist")
     model = runtime.load(path, threads=threads, isa=isa or None)
     inputs = random_inputs(model.inputs, batch, size)
-    with progress(f"{repeats} runs of {path.name}, twice", quiet=json):
+    with progress(f"{repeats} runs of {path.name}", quiet=json):
         found = model.profile(*inputs, repeats=repeats)
     if json:
         rows = [plain(operation) | {"what": operation.what} for operation in found.operations]
-        print_json({"file": path} | plain(found) | {"rest": found.rest, "operations": rows})
+        print_json({"file": path} | plain(found) | {"operations": rows})
     else:
         _print(path, [port._replace(shape=x.shape) for port, x in zip(model.inputs, inputs)], found)
 
@@ -133,23 +133,26 @@ def _print(path: Path, inputs: Iterable[Port], found: Profile) -> None:
             for operation in found.operations
         ),
     )
-    total = sum(operation.median for operation in found.operations)
+    explained = found.rest + sum(operation.median for operation in found.operations)
     print_table(
         "by kind",
         ("operation", "count", "median", "share", "macs", "macs/s"),
         (
-            *(_summed(what, same, found) for what, same in by_what(found.operations)),
-            _summed("all operations", found.operations, found),
-            ("the rest", "", in_seconds(found.rest), f"{100 * found.rest / found.median:.1f} %", "", ""),
-            ("a whole run", "", in_seconds(found.median), "100.0 %", *_macs(found.operations, found.median)),
+            *(_summed(what, same, explained) for what, same in by_what(found.operations)),
+            _summed("all operations", found.operations, explained),
+            ("the rest", "", in_seconds(found.rest), f"{100 * found.rest / explained:.1f} %", "", ""),
+            ("the sum", "", in_seconds(explained), "100.0 %", *_macs(found.operations, explained)),
         ),
-        [] if total <= found.median else ["The operations take longer than a whole run: the machine has other work."],
+        [
+            f"A whole run took {in_seconds(found.median)} in the median, {in_seconds(found.minimum)} at least."
+            + (" The machine has other work: more repeats make it clearer." if found.median > 1.2 * explained else "")
+        ],
     )
 
 
-def _summed(what: str, same: Sequence[Operation], found: Profile) -> tuple[str, int, str, str, str, str]:
+def _summed(what: str, same: Sequence[Operation], whole: float) -> tuple[str, int, str, str, str, str]:
     seconds = sum(operation.median for operation in same)
-    return what, len(same), in_seconds(seconds), f"{100 * seconds / found.median:.1f} %", *_macs(same)
+    return what, len(same), in_seconds(seconds), f"{100 * seconds / whole:.1f} %", *_macs(same)
 
 
 def _macs(operations: Sequence[Operation], seconds: float | None = None) -> tuple[str, str]:

@@ -109,7 +109,7 @@ class Native:
     def run(self, inputs: list[np.ndarray], out: list[np.ndarray] | None) -> list[np.ndarray]:
         return self._model.run(inputs, out)
 
-    def profile(self, inputs: list[np.ndarray], out: list[np.ndarray]) -> list[float]:
+    def profile(self, inputs: list[np.ndarray], out: list[np.ndarray] | None) -> list[float]:
         """As ``run``; gives the seconds of each step."""
         return self._model.profile(inputs, out)[1]
 

@@ -99,12 +99,18 @@ class Model:
         Raises:
             ValueError: an input or ``out`` does not fit; the text names it, what is wanted and what came.
         """
+        results = self._backend.run(*self._admit(inputs, out))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _admit(
+        self, inputs: Sequence[np.ndarray], out: np.ndarray | Sequence[np.ndarray] | None
+    ) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
+        """Inputs and targets as the backend takes them."""
         if len(inputs) != len(self._in):
             raise ValueError(f"the network has {len(self._in)} inputs ({_names(self.inputs)}), got {len(inputs)}")
         sizes: dict[str, int] = {}
         arrays = [gate.receive(array, sizes) for gate, array in zip(self._in, inputs)]
-        results = self._backend.run(arrays, None if out is None else self._targets(out, arrays, sizes))
-        return results[0] if len(results) == 1 else tuple(results)
+        return arrays, None if out is None else self._targets(out, arrays, sizes)
 
     def run_dlpack(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """One run on memory that others own, without a copy: what :meth:`run` does with ``out``.
@@ -137,12 +143,12 @@ class Model:
     def profile(self, *inputs: np.ndarray, repeats: int = 50) -> Profile:
         """Where the time of a run goes: each operation of the engine with the nodes that it does, and its seconds.
 
-        A run with the clock on takes turns with one as :meth:`run` does it. The state tensors are afterwards what they
-        were, and each run starts from them.
+        Each run is one of :meth:`run` with ``out``, with a clock beside each operation. The state tensors are
+        afterwards what they were, and each run starts from them.
 
         Args:
             inputs: as for :meth:`run`.
-            repeats: timed runs of each, 1 or more, after two that are not timed.
+            repeats: timed runs, 1 or more, after two that are not timed.
 
         Raises:
             ValueError: an input does not fit.

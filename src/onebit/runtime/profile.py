@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ class Operation:
         bytes_read: of the values that it reads, its packed weights and its tables, each once.
         bytes_written: of the values that it leaves for others; what stays in registers is not among them.
         median, minimum: seconds over the timed runs.
-        share: of the median in that of a whole run.
+        share: of the median in the sum of all medians and the rest of a run.
     """
 
     nodes: tuple[int, ...]
@@ -71,24 +71,21 @@ class Profile:
 
     Args:
         operations: in the order of the run. A reshape that only renames memory is none.
-        median, minimum: seconds of a whole run without the clock of the operations, as :meth:`Model.run` takes them
-            with ``out``.
+        rest: median of the seconds of a run outside its operations: the way through Python, bits packed at the border,
+            states kept.
+        median, minimum: seconds of a whole run. On a machine with other work the median is more than the sum of the
+            others: a whole run is interrupted more often than one operation is.
         repeats: timed runs.
         isa, threads: of the engine.
     """
 
     operations: list[Operation]
+    rest: float
     median: float
     minimum: float
     repeats: int
     isa: str
     threads: int
-
-    @property
-    def rest(self) -> float:
-        """Seconds of the median run that no operation explains: the way through Python, bits packed at the border,
-        states kept. Noise can make it less than 0."""
-        return self.median - sum(operation.median for operation in self.operations)
 
 
 def profile(model: Model, inputs: Sequence[np.ndarray], repeats: int) -> Profile:
@@ -105,19 +102,21 @@ def profile(model: Model, inputs: Sequence[np.ndarray], repeats: int) -> Profile
     try:
         results = model.run(*inputs)
         out = list(results) if isinstance(results, tuple) else [results]
-        arrays = [np.array(array, order="C") for array in inputs]  # checked by the run
-        steps = backend.steps(arrays)
+        steps = backend.steps(model._admit(inputs, None)[0])
         for _ in range(WARMUP + repeats):
             backend.set_state(state)
-            runs.append(_seconds(lambda: model.run(*arrays, out=out)))
-            backend.set_state(state)
-            profiles.append(backend.profile(arrays, out))
+            began = time.perf_counter()
+            times = backend.profile(*model._admit(inputs, out))
+            runs.append(time.perf_counter() - began)
+            profiles.append(times)
     finally:
         backend.set_state(state)
     runs, profiles = runs[WARMUP:], profiles[WARMUP:]
-    median = statistics.median(runs)
-    operations = [_operation(step, times, median) for step, times in zip(steps, zip(*profiles))]
-    return Profile(operations, median, min(runs), repeats, model.isa, model.threads)
+    rest = statistics.median(run - sum(times) for run, times in zip(runs, profiles))
+    by_step = list(zip(*profiles))
+    explained = rest + sum(map(statistics.median, by_step))
+    operations = [_operation(step, times, explained) for step, times in zip(steps, by_step)]
+    return Profile(operations, rest, statistics.median(runs), min(runs), repeats, model.isa, model.threads)
 
 
 def _operation(step: Step, times: Sequence[float], whole: float) -> Operation:
@@ -144,9 +143,3 @@ def _operation(step: Step, times: Sequence[float], whole: float) -> Operation:
         min(times),
         median / whole,
     )
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
