@@ -149,6 +149,13 @@ def test_threads_of_pytorch_are_those_asked_for_and_put_back():
 # Timing
 
 
+def test_the_shares_of_a_profile_and_the_rest_are_all_of_a_run():
+    operation = runtime.Operation((0,), ("relu",), (), runtime.Port("y", "float32", (1,)), {}, 0, 0, 1.0, 1.0, 0.25)
+    other = dataclasses.replace(operation, kinds=("conv",), dtypes=("bit", "bit"), share=0.5)
+    profile = runtime.Profile([operation, other, operation], 0.0, 9.0, 9.0, 1, "portable", 1)
+    assert networks.shares(profile) == {"relu": 0.5, "conv, bit": 0.5, "rest": 0.0}
+
+
 def test_latency_calls_in_turn():
     called: list[str] = []
     calls = {"a": lambda: called.append("a"), "b": lambda: called.append("b")}

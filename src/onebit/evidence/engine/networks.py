@@ -211,8 +211,8 @@ def shares(profile: runtime.Profile) -> dict[str, float]:
     """Share of the time of a run by what it is spent on, largest first, and what is left as ``"rest"``."""
     found: dict[str, float] = {}
     for operation in profile.operations:
-        found[operation.what] = found.get(operation.what, 0.0) + operation.median / profile.median
-    return dict(sorted(found.items(), key=lambda pair: -pair[1])) | {"rest": profile.rest / profile.median}
+        found[operation.what] = found.get(operation.what, 0.0) + operation.share
+    return dict(sorted(found.items(), key=lambda pair: -pair[1])) | {"rest": 1 - sum(found.values())}
 
 
 def loading(
