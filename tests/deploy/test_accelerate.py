@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import os
 import signal
@@ -26,17 +27,19 @@ from onebit.nn.quantizers import BinaryActivation, activation_registry, weight_r
 from onebit.nn.schemes import build, registry
 
 FORMS = {
-    "linear": (lambda **q: Linear(20, 9, **q), (3, 20)),
-    "linear of sequences": (lambda **q: Linear(33, 8, bias=False, **q), (2, 5, 33)),
+    "linear of sequences": (lambda **q: Linear(33, 8, **q), (2, 5, 33)),
     "conv2d": (lambda **q: Conv2d(5, 6, 3, padding=1, **q), (2, 5, 7, 6)),
+    "conv1d": (lambda **q: Conv1d(5, 6, 3, stride=2, padding=1, **q), (2, 5, 12)),
+    "linear": (lambda **q: Linear(20, 9, bias=False, **q), (3, 20)),
     "grouped": (lambda **q: Conv2d(6, 4, (3, 2), stride=2, dilation=(1, 2), groups=2, bias=False, **q), (2, 6, 9, 8)),
     "same": (lambda **q: Conv2d(3, 4, 4, padding="same", **q), (2, 3, 6, 7)),
     "reflected": (lambda **q: Conv2d(3, 4, 3, padding=2, padding_mode="reflect", **q), (2, 3, 6, 7)),
     "pointwise": (lambda **q: Conv2d(40, 8, 1, **q), (2, 40, 1, 1)),
-    "conv1d": (lambda **q: Conv1d(5, 6, 3, stride=2, padding=1, **q), (2, 5, 12)),
     "conv1d in a circle": (lambda **q: Conv1d(5, 6, 3, padding=1, padding_mode="circular", **q), (2, 5, 12)),
 }
 SCHEMES = [*((name, {}) for name in registry), ("dorefa", {"weight_bits": 2, "activation_bits": 3})]
+#: The first forms with every scheme, the others with the scheme whose input has a scale.
+CASES = [(form, *scheme) for i, form in enumerate(FORMS) for scheme in SCHEMES if i < 3 or scheme[0] == "xnor"]
 
 
 def bits(x: torch.Tensor) -> torch.Tensor:
@@ -55,18 +58,24 @@ def network(scheme: str = "react") -> nn.Module:
     return model.eval()
 
 
-@pytest.fixture
-def pair():
-    """A network, the same one accelerated, and an input; without gradients."""
+@functools.cache
+def _pair() -> tuple[nn.Module, nn.Module]:
     model = network()
     fast = copy.deepcopy(model)
     onebit.accelerate_(fast, threads=1)
+    return model, fast
+
+
+@pytest.fixture
+def pair():
+    """A network, the same one accelerated, and an input; without gradients."""
     with torch.no_grad():
-        yield model, fast, torch.randn(4, 1, 9, 9)
+        yield *copy.deepcopy(_pair()), torch.randn(4, 1, 9, 9)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("scheme", "settings"), SCHEMES, ids=lambda v: v if isinstance(v, str) else "k" * bool(v))
+@pytest.mark.parametrize(
+    ("form", "scheme", "settings"), CASES, ids=lambda v: v if isinstance(v, str) else "k" * bool(v)
+)
 @torch.no_grad()
 def test_every_scheme_gives_the_bits_of_the_layer_and_of_the_interpreter(form, scheme, settings):
     make, shape = FORMS[form]
@@ -112,6 +121,21 @@ def test_every_input_quantizer_gives_the_bits_of_the_layer(name):
     before = layer(x)
     assert onebit.accelerate_(layer).swapped
     assert torch.equal(bits(layer(x)), bits(before))
+
+
+@torch.no_grad()
+def test_sums_beyond_2_to_the_24_are_exact_and_within_a_rounding_of_pytorch():
+    layer = Linear(3000, 4, bias=False, weight_quantizer="int8", input_quantizer="int8").eval()
+    layer.weight.uniform_(0.9, 1.0)
+    layer.input_quantizer.step.fill_(1 / 127)
+    x = torch.rand(2, 3000) + 0.5
+    before = layer(x)
+    onebit.accelerate_(layer)
+    codes, scale, *_ = layer.weight_quantizer.encode(layer.weight)
+    sums = layer.input_quantizer.encode(x).codes.long() @ codes.long().T
+    assert sums.max() > 2**24
+    assert torch.equal(layer(x), sums.float() * (layer.input_quantizer.step * scale.T))
+    torch.testing.assert_close(layer(x), before, rtol=1e-6, atol=0)
 
 
 @torch.no_grad()
@@ -256,6 +280,7 @@ def test_other_dtypes_and_devices_are_computed_as_before(pair):
         assert torch.equal(fast(x), model(x))
     with torch.inference_mode():
         assert torch.equal(fast(x), model(x))
+    assert torch.equal(torch.func.vmap(fast)(x[None]), torch.func.vmap(model)(x[None]))
     assert fast.to("meta")(x.to("meta")).device.type == "meta"
 
 
@@ -291,11 +316,12 @@ def test_training_takes_the_acceleration_away_and_so_does_decelerate(pair):
     assert torch.equal(again(x), model(x))
 
 
-def test_new_weights_are_packed_whichever_way_they_come(pair):
-    model, fast, x = pair
-    other = network()
-    for parameter in other.parameters():
-        parameter.copy_(torch.randn_like(parameter))
+@torch.no_grad()
+def test_new_weights_are_packed_whichever_way_they_come():
+    model, other = (nn.Sequential(Linear(8, 4)).eval() for _ in range(2))
+    fast = copy.deepcopy(model)
+    onebit.accelerate_(fast)
+    x = torch.randn(3, 8)
     wanted = other(x)
     assert not torch.equal(wanted, model(x))
     for way in ("load", "assign", "in place", "data", "replaced"):
@@ -311,7 +337,7 @@ def test_new_weights_are_packed_whichever_way_they_come(pair):
                 owner, _, last = name.rpartition(".")
                 setattr(now.get_submodule(owner), last, nn.Parameter(theirs.clone()))
         assert torch.equal(now(x), wanted), way
-        assert isinstance(now[2].packed, Packed)
+        assert isinstance(now[0].packed, Packed)
         assert torch.equal(fast(x), model(x))
 
 
@@ -379,6 +405,23 @@ def test_a_compiled_model_is_one_graph_with_the_same_bits(pair, backend):
         parameter.mul_(-1)
     fast.load_state_dict(model.state_dict())
     assert torch.equal(compiled(x), model(x))
+
+
+@torch.no_grad()
+def test_one_exported_or_compiled_program_takes_maps_of_any_size():
+    model = nn.Sequential(
+        Conv2d(3, 8, 3, stride=2, padding=1, input_quantizer="xnor"), Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+    ).eval()
+    x, other = torch.randn(2, 3, 9, 11), torch.randn(3, 3, 14, 8)
+    wanted = model(x), model(other)
+    onebit.accelerate_(model)
+    auto = torch.export.Dim.AUTO
+    exported = torch.export.export(model, (x,), dynamic_shapes=({0: auto, 2: auto, 3: auto},)).module()
+    torch.compiler.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)
+    for program in (exported, compiled):
+        assert torch.equal(program(x), wanted[0])
+        assert torch.equal(program(other), wanted[1])
 
 
 @pytest.mark.parametrize("strict", [True, False])

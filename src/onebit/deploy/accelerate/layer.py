@@ -70,7 +70,7 @@ class Packed(nn.Module):
             if not torch.compiler.is_exporting() and torch.is_grad_enabled():
                 self._refuse_gradient(x.requires_grad or any(p.requires_grad for p in layer.parameters()))
             return True
-        if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if torch._C._functorch.is_functorch_wrapped_tensor(x) or torch.jit.is_tracing():
             return False
         learns = x.requires_grad
         for table, name, value, version, address in self._watched or ():
