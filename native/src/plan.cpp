@@ -113,6 +113,15 @@ Weights& Shared::weights_of(std::size_t index) {
     return *weights[index];
 }
 
+LowbitWeights& Shared::lowbit_of(std::size_t index) {
+    std::unique_ptr<LowbitWeights>& found = lowbit[index];
+    if (!found) {
+        const Value& weight = graph.values[static_cast<std::size_t>(graph.nodes[index].inputs[1])];
+        found = std::make_unique<LowbitWeights>(graph.constants[static_cast<std::size_t>(weight.constant)], table);
+    }
+    return *found;
+}
+
 Plan::Plan(Shared& shared, std::span<const Shape> inputs)
     : shared_(shared), input_shapes_(inputs.begin(), inputs.end()), shapes_(bind_shapes(shared.graph, inputs)), values_(shared.values) {
     make_operations();
@@ -180,7 +189,10 @@ void Plan::make_operations() {
             return Program(graph, shapes_, channels_of(group.shape), producer, group.nodes,
                            [&](int value) { return escapes[static_cast<std::size_t>(value)]; });
         };
-        if (group.producer != nullptr) {
+        if (group.producer != nullptr && Lowbit::fits(graph, shapes_, *group.producer)) {
+            operation = std::make_unique<Lowbit>(graph, shapes_, *group.producer, shared_.lowbit_of(group.producer_index),
+                                                 program(group.producer->outputs[0]));
+        } else if (group.producer != nullptr) {
             check_memory(window_table_bytes(graph, shapes_, *group.producer));  // to measure the rest takes as much
             operation = std::make_unique<Product>(graph, shapes_, *group.producer, shared_.weights_of(group.producer_index),
                                                   program(group.producer->outputs[0]));

@@ -1,6 +1,7 @@
 // What is done for inputs of given shapes, in which order and in which memory; worked out once and then run any number of times.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "generic.hpp"
+#include "lowbit.hpp"
 #include "memory.hpp"
 #include "operation.hpp"
 #include "weights.hpp"
@@ -29,7 +31,10 @@ struct Shared {
     std::vector<std::unique_ptr<Weights>> weights;  // by node, made when first needed
     std::vector<std::byte*> values;                 // constants and states, as the engine stores them; null for the rest
 
+    std::map<std::size_t, std::unique_ptr<LowbitWeights>> lowbit = {};
+
     Weights& weights_of(std::size_t node);
+    LowbitWeights& lowbit_of(std::size_t node);
 };
 
 // What a run does at once: one node, or several whose results in between stay in registers.

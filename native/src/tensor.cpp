@@ -4,6 +4,9 @@
 #include <array>
 #include <cstring>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -53,6 +56,16 @@ void unpack_trits(const Constant& constant, std::int8_t* out) {
     for (std::int64_t i = 0; i < count; i += trits_of_byte)
         std::memcpy(out + i, trit_table[static_cast<std::size_t>(constant.data[i / trits_of_byte])].data(),
                     static_cast<std::size_t>(std::min<std::int64_t>(trits_of_byte, count - i)));
+}
+
+Buffer allocate_streamed(std::size_t bytes) {
+    if (bytes < huge_page) return allocate(bytes);
+    void* p = std::aligned_alloc(huge_page, streamed_bytes(bytes));
+    if (p == nullptr) throw std::bad_alloc();
+#ifdef __linux__
+    madvise(p, streamed_bytes(bytes), MADV_HUGEPAGE);  // a wish: it may fail
+#endif
+    return Buffer(static_cast<std::byte*>(p));
 }
 
 // Rows without a column take no time, however many of them a shape says there are.

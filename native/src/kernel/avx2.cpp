@@ -22,6 +22,10 @@ struct Isa {
         const __m256i high = _mm256_and_si256(_mm256_srli_epi16((__m256i)x, 4), nibble);
         return (U)_mm256_add_epi8(_mm256_shuffle_epi8(table, low), _mm256_shuffle_epi8(table, high));
     }
+    static inline I dot(I acc, U codes, U x) {
+        const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, (__m256i)x);
+        return acc + (I)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    }
     static inline I add_products(I acc, U w, U x) { return acc + (I)_mm256_madd_epi16((__m256i)w, (__m256i)x); }
     static inline unsigned mask_ge(F a, F b) {
         return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GE_OQ)));
@@ -34,5 +38,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx2 = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool};
+const Table avx2 = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool, lowbit, read_words};
 }

@@ -12,6 +12,10 @@ struct Isa {
     static constexpr int limit = 31;
     static constexpr auto integers = onebit::kernel::Arithmetic::pairs;
 
+    static inline I dot(I acc, U codes, U x) {
+        const __m512i pairs = _mm512_maddubs_epi16((__m512i)codes, (__m512i)x);
+        return acc + (I)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+    }
     static inline I add_products(I acc, U w, U x) { return acc + (I)_mm512_madd_epi16((__m512i)w, (__m512i)x); }
     static inline U count(U x) {
         const __m512i table =
@@ -28,5 +32,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx512bw = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool};
+const Table avx512bw = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool, lowbit, read_words};
 }

@@ -13,6 +13,7 @@ struct Isa {
     static constexpr auto integers = onebit::kernel::Arithmetic::bytes;
 
     static inline I add_products(I acc, U w, U x) { return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w); }
+    static inline I dot(I acc, U codes, U x) { return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)codes, (__m512i)x); }
     static inline U count(U x) { return (U)_mm512_popcnt_epi32((__m512i)x); }
 };
 
@@ -21,5 +22,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx512vpopcnt = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool};
+const Table avx512vpopcnt = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool, lowbit, read_words};
 }

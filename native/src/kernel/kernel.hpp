@@ -103,6 +103,8 @@ struct Pool {
     bool count_all = false;  // the mean divides by all taps, not by those inside
 };
 
+struct LowbitJob;
+
 struct Table {
     int lanes;    // 32-bit lanes of a vector
     int vectors;  // of a tile, a power of two >= 4; the last tile may be half or a quarter
@@ -112,6 +114,8 @@ struct Table {
     std::int64_t (*pointwise_items)(const Program&, std::int64_t rows);
     void (*pointwise)(const Program&, std::int64_t rows, std::int64_t begin, std::int64_t end);
     void (*pool)(const Pool&, std::int64_t begin, std::int64_t end);  // lines of the output
+    void (*lowbit)(const LowbitJob&, std::int64_t begin, std::int64_t end);  // of its tiles of output channels
+    std::uint32_t (*read_words)(const std::uint32_t* words, std::int64_t count);
 };
 
 extern const Table portable;

@@ -158,3 +158,6 @@ void pointwise(const Program& program, std::int64_t rows, std::int64_t begin, st
 }
 
 }  // namespace
+
+#include "lowbit.inc.hpp"
+#include "read.inc.hpp"
