@@ -45,6 +45,7 @@ def _page(bench: Bench) -> dict[str, Any]:
         ]
         sections.append(_section("Networks of bits", table.networks(bench.networks), figures))
         sections.append(_section("Files, loading, memory", table.files(bench.networks), []))
+        sections.append(_section("Where the time goes", table.kinds(bench.networks), []))
     lead = [*table.heading(bench).split("\n"), *table.notes(bench)]
     return {"lead": lead, "sections": sections, "made": [made(bench.command, bench.date, bench.made_on)]}
 
@@ -117,7 +118,10 @@ def _grouped(names: Sequence[str], timings: Sequence[Any], ratio: Any):
         axes.set_yticks(places, names, fontsize=8)
         axes.invert_yaxis()
         axes.axvline(1, color="#000000", linewidth=0.8)
+        least = min((bar.get_width() for bar in axes.patches if bar.get_width()), default=1)
         axes.set(xlabel="times as fast as", xscale="log")
+        axes.set_xlim(left=min(1, least / 2 if least < 1 else 1))  # on this scale a bar's length is from 1
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.legend(**ABOVE)
 
     return draw
