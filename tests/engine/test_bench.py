@@ -232,6 +232,7 @@ def test_a_file_needs_at_least_its_numbers(found):
 def test_shares_of_the_time_sum_to_the_whole(found):
     [row] = found.networks
     assert sum(row.time.values()) == pytest.approx(1)
+    assert all(0 <= share <= 1 for share in row.time.values())
     assert {"conv, bit", "conv, int8", "linear, int8"} <= set(row.time)
 
 
