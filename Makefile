@@ -42,7 +42,7 @@ lint: setup $(VENV)/.extra-lint ## ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: setup ## time the engine against PyTorch and ONNX Runtime (ARGS="--json" and others)
+bench: setup ## time the engine against its ceiling, PyTorch and ONNX Runtime (ARGS="--quick" and others)
 	@$(BIN)/onebit bench engine $(ARGS)
 
 docs: setup $(VENV)/.extra-docs ## build the documentation into site/
