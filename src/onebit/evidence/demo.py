@@ -16,9 +16,10 @@ from safetensors.torch import save as serialize
 import onebit
 from onebit import data as datasets
 from onebit import deploy, ir, runtime
+from onebit.core.errors import MissingExtra
 from onebit.core.files import write_bytes
 from onebit.core.registry import unknown
-from onebit.evidence.engine import Timing, latency
+from onebit.evidence.engine import Timing, latency, peers
 from onebit.evidence.presets import FLOAT_ENDS, PRESETS
 from onebit.learn import ModelSpec, Result, train
 from onebit.nn import schemes
@@ -100,7 +101,7 @@ class Demo:
         return self.latency[peer].median / self.latency[ENGINE].median
 
 
-ENGINE, TORCH, ONNX = "engine", "pytorch_float32", "onnxruntime_float32"
+ENGINE, TORCH, ONNX = "engine", peers.TORCH, peers.ORT
 Say = Callable[[str], None]
 SAMPLES = 24
 
@@ -228,24 +229,12 @@ def latencies(engine, twin, x: np.ndarray, folder: Path, repeats: int) -> dict[s
         TORCH: lambda: twin(tensor),
     }
     try:
-        import onnxruntime
-    except ImportError:
+        path = deploy.float_onnx(twin, tensor, folder / "float-twin.onnx")
+        calls[ONNX] = peers.session(path, x, threads=1).call
+    except MissingExtra:
         pass
-    else:
-        path = folder / "float-twin.onnx"
-        deploy.float_onnx(twin, tensor, path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        feed = {session.get_inputs()[0].name: x}
-        calls[ONNX] = lambda: session.run(None, feed)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            return latency(calls, repeats=repeats)
-    finally:
-        torch.set_num_threads(threads)
+    with peers.torch_threads(1):
+        return latency(calls, repeats=repeats)
 
 
 def curves(history) -> dict[str, list[float]]:
