@@ -56,7 +56,7 @@ def test_the_graph_of_a_model_gives_what_the_model_gives(name, scheme):
     np.testing.assert_allclose(run(graph, x), want.numpy(), rtol=1e-5, atol=1e-5)
     weights = [graph.tensors[node.inputs[1]] for node in graph.nodes if node.kind in ("conv", "linear")]
     quantized = [module for module in model.modules() if isinstance(module, onebit.nn.layers.Quantized)]
-    assert len(graph.bits) == len(quantized)
+    assert len(graph.bits | graph.trits) == len(quantized)
     assert sum(w.dtype == np.float32 for w in weights) == len(weights) - len(quantized)
 
 
@@ -91,6 +91,19 @@ class Padded(nn.Module):
 
     def forward(self, x):
         return self.conv(x)
+
+
+def test_integers_with_a_scale_for_each_token_are_read_off_the_input():
+    layer = onebit.nn.Linear(40, 7, bias=False, weight_quantizer="absmean", input_quantizer="absmax").eval()
+    x = torch.cat([torch.randn(3, 40) * torch.tensor([[1e-3], [1.0], [1e3]]), torch.zeros(1, 40)])
+    graph = ir.passes.optimize(capture.from_torch(layer, x))
+    kinds = [node.kind for node in graph.nodes if node.kind != "reshape"]
+    assert kinds == ["abs", "reduce", "max", "div", "div", "quantize", "linear", "mul", "cast", "mul"]
+    linear = next(node for node in graph.nodes if node.kind == "linear")
+    assert [graph.types()[name].dtype for name in linear.inputs] == ["int8", "ternary"]
+    (found,), _ = graph.run(x.numpy())
+    assert np.array_equal(found, layer(x).detach().numpy())
+    assert not found[3].any()
 
 
 @pytest.mark.parametrize("pad_value", [-1, 0, 1])

@@ -39,7 +39,8 @@ CHANNELS = {
     "nan": [NAN, 1.0, -1.0, 0.5],
     "infinite": [INF, 1.0, -1.0, 0.5],
 }
-MEANS = ("binary", "xnor", "bireal", "react", "binary-tensor", "reste", "ternary", "dorefa", "int8")
+MEANS = ("binary", "xnor", "bireal", "react", "binary-tensor", "reste", "ternary", "absmean", "bitnet", "dorefa")
+MEANS += ("int8",)
 every_operator = pytest.mark.parametrize("name", list(operators.registry))
 every_weight = pytest.mark.parametrize("name", list(WEIGHTS))
 every_activation = pytest.mark.parametrize("name", list(ACTIVATIONS))
@@ -112,7 +113,7 @@ def test_weights_without_a_range_are_numbers_with_a_finite_gradient(name, channe
 def test_huge_weights_have_a_finite_gradient_unless_their_mean_leaves_float32(name):
     value, _, _, gradient = quantized(*weight_of(name, "huge"), True)
     assert finite(gradient) or name == "reste"
-    assert value[0].isinf().any() or finite(value) or name in ("biper, optimal", "biper, mean")
+    assert value[0].isinf().any() or finite(value) or name in ("biper, optimal", "biper, mean", "absmean", "bitnet")
 
 
 @every_weight
@@ -122,7 +123,7 @@ def test_a_bad_weight_spoils_its_channel_visibly_where_its_scale_is_computed(nam
     value = quantizer(x).detach()
     if name in MEANS:
         assert not finite(value[0])
-    per_tensor = ("binary-tensor", "reste", "ternary", "dorefa, 3 bits")
+    per_tensor = ("binary-tensor", "reste", "ternary", "absmean", "bitnet", "dorefa, 3 bits")
     assert finite(value[1]) or name in per_tensor, "the other channel does not suffer"
 
 

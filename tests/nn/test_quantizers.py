@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from onebit.nn import quantizers
 from onebit.nn.operators import PowerSign
 from onebit.nn.quantizers import (
+    AbsmaxActivation,
+    AbsmeanWeight,
     BinaryActivation,
     BinaryWeight,
     DoReFaActivation,
@@ -269,6 +271,31 @@ def test_ternary_weights_follow_the_paper():
     assert torch.equal(encoded.codes, torch.sign(weight) * large)
     assert torch.allclose(encoded.scale.flatten()[0], weight.abs()[large].mean())
     assert TernaryWeight()(torch.zeros(2, 2)).abs().max() == 0
+
+
+def test_absmean_weights_are_rounded_over_the_mean_and_pass_the_gradient_on():
+    weight = (torch.randn(5, 7) * 0.1).requires_grad_()
+    scale = weight.detach().abs().mean()
+    value = AbsmeanWeight()(weight)
+    assert torch.equal(value, torch.clamp(torch.round(weight.detach() / scale), -1, 1) * scale)
+    gradient = torch.randn(5, 7)
+    value.backward(gradient)
+    assert torch.equal(weight.grad, gradient)
+    assert AbsmeanWeight()(torch.zeros(2, 2)).abs().max() == 0
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_absmax_codes_of_a_token_reach_the_largest_and_know_no_other_token(bits: int):
+    n = 2 ** (bits - 1) - 1
+    x = torch.randn(6, 9) * torch.logspace(-3, 3, 6)[:, None]
+    quantizer = AbsmaxActivation(bits)
+    encoded = quantizer.encode(x)
+    assert torch.equal(encoded.codes.abs().amax(1), torch.full((6,), float(n)))
+    assert ((quantizer(x) - x).abs() <= encoded.scale * 0.5001).all()
+    for row, codes in zip(x, encoded.codes):
+        assert torch.equal(quantizer.encode(row[None]).codes[0], codes)
+        assert torch.equal(quantizer.encode(4 * row[None]).codes[0], codes)
+    assert torch.equal(quantizer(torch.zeros(2, 3)), torch.zeros(2, 3))
 
 
 @given(st.integers(2, 7))

@@ -6,6 +6,7 @@ By name in a layer, ``weight_quantizer="biper"``, or as an object, ``PeriodicWei
 
 from __future__ import annotations
 
+from onebit.nn.quantizers.absolute import AbsmaxActivation, AbsmeanWeight
 from onebit.nn.quantizers.activation import BinaryActivation, PerSampleStdNorm, centred, reste_activation
 from onebit.nn.quantizers.base import Encoded, Quantizer
 from onebit.nn.quantizers.binary import BinaryWeight, TernaryWeight, reste_weight
@@ -15,6 +16,8 @@ from onebit.nn.quantizers.registry import activation_registry, build_activation,
 from onebit.nn.quantizers.uniform import UniformActivation, UniformWeight
 
 __all__ = [
+    "AbsmaxActivation",
+    "AbsmeanWeight",
     "BinaryActivation",
     "BinaryWeight",
     "DoReFaActivation",

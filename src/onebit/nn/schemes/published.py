@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from onebit.nn.quantizers import (
+    AbsmaxActivation,
     PeriodicWeight,
     reste_activation,
     reste_weight,
@@ -90,3 +91,15 @@ def reste(o_end: float = 3.0, clip: float = 1.5, inner: float = 0.1) -> Scheme:
     weight = functools.partial(reste_weight, o_end, clip, inner)
     activation = functools.partial(reste_activation, o_end, clip, inner)
     return Scheme(weight, activation, name="reste", settings=settings)
+
+
+@registry.register("bitnet")
+def bitnet(activation_bits: int = 8) -> Scheme:
+    """BitNet b1.58 [Ma2024]: ternary weights, integers with a scale for each token as inputs.
+
+    ``wt = s clamp(round(w / s), -1, 1)`` with s the mean of ``|w|`` of the layer; ``xq = t round(x / t)`` with t the
+    largest ``|x|`` of the token / 127; gradients straight through both. The paper's normalisation before each layer
+    belongs to the model.
+    """
+    activation = functools.partial(AbsmaxActivation, activation_bits)
+    return Scheme("absmean", activation, name="bitnet", settings={"activation_bits": activation_bits})
