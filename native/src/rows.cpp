@@ -93,8 +93,8 @@ void Rows::copy_integers(const std::byte* from, std::byte* to, std::int64_t begi
     if (dtype_ != DType::bit && row == inputs_) return convert<T>(from, begin, 0, (end - begin) * channels_, out);
     for (std::int64_t pixel = begin; pixel < end; ++pixel)
         for (std::int64_t first = 0; first < channels_; first += inputs_, out += row) {
+            reinterpret_cast<std::uint32_t*>(out)[words_ - 1] = 0;  // what is left of it meets weights that are 0
             convert<T>(from, pixel, first, inputs_, out);
-            std::fill(out + inputs_, out + row, T{});  // meets weights that are 0
         }
 }
 

@@ -68,14 +68,11 @@ Weights::Weights(const Constant& weight, DType x, const Node& node, const kernel
     inputs = weight.shape.back();
     taps = weight.shape.size() == 2 ? 1 : weight.shape[1] * weight.shape[2];
     words = (inputs + in_a_word(arithmetic) - 1) / in_a_word(arithmetic);
-    if (arithmetic == Arithmetic::bytes && taps > 1 && groups == 1 && node.integers("dilation")[1] == 1) {
-        const std::int64_t row = multiply(weight.shape[2], inputs), row_words = (row + 3) / 4;
-        if (row_words < weight.shape[2] * words) {
-            whole_rows = true;
-            taps = weight.shape[1];
-            inputs = row;
-            words = row_words;
-        }
+    if (arithmetic == Arithmetic::bytes && taps > 1 && groups == 1 && inputs % 4 != 0 && node.integers("dilation")[1] == 1) {
+        whole_rows = true;
+        taps = weight.shape[1];
+        inputs = multiply(weight.shape[2], inputs);
+        words = (inputs + 3) / 4;
     }
     const std::int64_t width = std::int64_t{table.lanes} * table.vectors;
     const std::int64_t last = outputs % width;

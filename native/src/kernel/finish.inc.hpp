@@ -1,33 +1,38 @@
-// What happens to the sums of a register tile while they are in registers: most products are followed by a threshold, or by affine,
-// sum with a tensor, PReLU, store, sign, in that order and some of them left out. Part of kernel.inc.hpp.
+// What happens to the sums of a register tile while they are in registers: most products are followed by a threshold, or by some of
+// cast, ReLU, affine, sum with a tensor, PReLU, ReLU, store, sign, in that order. Part of kernel.inc.hpp.
 
 namespace {
 
 // The steps at the head of a program that are done in registers.
 struct Head {
-    enum class Form : std::uint8_t { sums, threshold, affine } form = Form::sums;
+    enum class Form : std::uint8_t { sums, threshold, floats } form = Form::sums;
     int steps = 0;  // how many of them
-    const Step *affine = nullptr, *add = nullptr, *prelu = nullptr, *store = nullptr, *sign = nullptr;
+    const Step *first_relu = nullptr, *affine = nullptr, *add = nullptr, *prelu = nullptr, *relu = nullptr, *store = nullptr, *sign = nullptr;
 };
 
-Head head_of(const Job& job) {
+Head head_of(const Job& job, bool integers) {
     const Program& program = job.program;
     const Step* steps = program.steps;
     Head head;
-    const auto next = [&](Op op, Operand operand) {
+    const auto next = [&](Op op, Operand operand = Operand::none) {
         const bool found = head.steps < program.count && steps[head.steps].op == op && steps[head.steps].operand == operand;
         return found ? &steps[head.steps++] : nullptr;
     };
     if (job.limits && program.count == 1 && steps[0].op == Op::threshold) {
         head.form = Head::Form::threshold;
-        head.sign = next(Op::threshold, Operand::none);
-    } else if ((head.affine = next(Op::affine, Operand::none)) != nullptr) {
-        head.form = Head::Form::affine;
-        head.add = next(Op::add, Operand::tensor);
-        head.prelu = next(Op::prelu, Operand::channels);
-        head.store = next(Op::store, Operand::none);
-        head.sign = next(Op::sign, Operand::none);
+        head.sign = next(Op::threshold);
+        return head;
     }
+    const bool cast = integers && next(Op::to_float) != nullptr;
+    if (cast || !integers) head.first_relu = next(Op::relu);
+    head.affine = next(Op::affine);
+    if (integers && !cast && head.affine == nullptr) return {};
+    head.add = next(Op::add, Operand::tensor);
+    head.prelu = next(Op::prelu, Operand::channels);
+    head.relu = next(Op::relu);
+    head.store = next(Op::store);
+    head.sign = next(Op::sign);
+    head.form = Head::Form::floats;
     return head;
 }
 
@@ -66,10 +71,10 @@ inline __attribute__((always_inline)) void finish(const Job& job, const Head& he
             return;
         }
     }
-    if (full && head.form == Head::Form::affine) {
+    if (full && head.form == Head::Form::floats) {
         const std::int64_t first = place.row * channels + place.channel;
-        const float* scale = static_cast<const float*>(head.affine->first) + place.channel;
-        const float* shift = static_cast<const float*>(head.affine->second) + place.channel;
+        const float* scale = head.affine ? static_cast<const float*>(head.affine->first) + place.channel : nullptr;
+        const float* shift = head.affine ? static_cast<const float*>(head.affine->second) + place.channel : nullptr;
         const float* other = head.add ? static_cast<const float*>(head.add->first) + first : nullptr;
         const float* slope = head.prelu ? static_cast<const float*>(head.prelu->first) + place.channel : nullptr;
         float* out = head.store ? static_cast<float*>(head.store->out) + first : nullptr;
@@ -83,12 +88,14 @@ inline __attribute__((always_inline)) void finish(const Job& job, const Head& he
             for (int v = 0; v < NV; ++v) {
                 const I sum = P::sum(total(r, v), job.bases, base + v * lanes);
                 F x = P::arithmetic == Arithmetic::floats ? (F)sum : __builtin_convertvector(sum, F);
-                x = x * load(scale + v * lanes) + load(shift + v * lanes);
+                if (head.first_relu) x = greater(x, F{});
+                if (scale) x = x * load(scale + v * lanes) + load(shift + v * lanes);
                 if (other) {
                     const F y = load(other + r * channels + v * lanes);
                     x = head.add->reversed ? y + x : x + y;
                 }
                 if (slope) x = select(x > F{}, x, x * load(slope + v * lanes));
+                if (head.relu) x = greater(x, F{});
                 if (out) save(out + r * channels + v * lanes, x);
                 if (bits) set |= static_cast<std::uint64_t>(Isa::mask_ge(x, F{})) << (v * lanes);
                 if (rest) tile.at[r * tile_vectors + v] = (I)x;

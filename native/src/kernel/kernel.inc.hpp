@@ -88,7 +88,7 @@ void run_job(const Job& job, std::int64_t begin, std::int64_t end) {
     constexpr int most = Isa::rows(P::arithmetic);
     const std::int64_t blocks = divide_up(job.pixels, most);
     const std::int64_t tiles = divide_up(job.group_channels, tile_width);
-    const Head head = head_of(job);
+    const Head head = head_of(job, P::arithmetic != Arithmetic::floats);
     Tile tile;
     for (std::int64_t item = begin; item < end; ++item) {
         const std::int64_t block = item % blocks;
