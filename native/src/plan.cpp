@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 
+#include "depthwise.hpp"
 #include "product.hpp"
 #include "program.hpp"
 
@@ -155,7 +156,7 @@ void Plan::make_operations() {
         if (node.kind == "conv" || node.kind == "linear") {
             Group group{.producer = &node, .producer_index = index, .shape = out};
             const std::int64_t count = node.kind == "conv" ? node.integer("groups") : 1;
-            group.open = count == 1 || channels_of(out) / count % 32 == 0;  // else a word of bits would have two writers
+            group.open = count == 1 || Depthwise::fits(graph, node) || channels_of(out) / count % 32 == 0;  // else a word of bits would have two writers
             groups.push_back(std::move(group));
         } else if (is_pointwise(graph, shapes_, node)) {
             // Another operand may come from any group that runs before: those with a smaller number.
@@ -192,6 +193,9 @@ void Plan::make_operations() {
         if (group.producer != nullptr && Lowbit::fits(graph, shapes_, *group.producer)) {
             operation = std::make_unique<Lowbit>(graph, shapes_, *group.producer, shared_.lowbit_of(group.producer_index),
                                                  program(group.producer->outputs[0]));
+        } else if (group.producer != nullptr && Depthwise::fits(graph, *group.producer)) {
+            check_memory(window_table_bytes(graph, shapes_, *group.producer));
+            operation = std::make_unique<Depthwise>(graph, shapes_, *group.producer, program(group.producer->outputs[0]));
         } else if (group.producer != nullptr) {
             check_memory(window_table_bytes(graph, shapes_, *group.producer));  // to measure the rest takes as much
             operation = std::make_unique<Product>(graph, shapes_, *group.producer, shared_.weights_of(group.producer_index),

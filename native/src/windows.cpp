@@ -6,7 +6,7 @@
 
 namespace onebit {
 
-std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> shapes, const Node& node) {
+std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> shapes, const Node& node, bool plain) {
     if (node.kind != "conv") return std::nullopt;
     const Shape& in = shapes[static_cast<std::size_t>(node.inputs[0])];
     const Shape& out = shapes[static_cast<std::size_t>(node.outputs[0])];
@@ -14,8 +14,8 @@ std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> sha
     const auto &stride = node.integers("stride"), &padding = node.integers("padding"), &dilation = node.integers("dilation");
     const Windows windows{in[1],     in[2],      out[1],     out[2],     weight[1],   weight[2],  stride[0],
                           stride[1], padding[0], padding[2], padding[3], dilation[0], dilation[1]};
-    const bool plain = weight[1] == 1 && weight[2] == 1 && stride[0] == 1 && stride[1] == 1 && padding == std::vector<std::int64_t>{0, 0, 0, 0};
-    return plain ? std::nullopt : std::optional(windows);
+    const bool one_tap = weight[1] == 1 && weight[2] == 1 && stride[0] == 1 && stride[1] == 1 && padding == std::vector<std::int64_t>{0, 0, 0, 0};
+    return one_tap && !plain ? std::nullopt : std::optional(windows);
 }
 
 std::size_t window_table_bytes(const Graph& graph, std::span<const Shape> shapes, const Node& node) {

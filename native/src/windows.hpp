@@ -21,8 +21,8 @@ struct Windows {
     bool has_column(std::int64_t column) const { return column >= 0 && column < width; }
 };
 
-// None for what reads one tap, pixel after pixel.
-std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> shapes, const Node& node);
+// None for what reads one tap, pixel after pixel, unless they are wanted even then (`plain`).
+std::optional<Windows> windows_of(const Graph& graph, std::span<const Shape> shapes, const Node& node, bool plain = false);
 
 // Bytes of the offsets that a product reads its taps through: the one table that no file of reasonable size holds already.
 std::size_t window_table_bytes(const Graph& graph, std::span<const Shape> shapes, const Node& node);

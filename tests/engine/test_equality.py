@@ -58,6 +58,41 @@ def test_windows_strides_dilations_and_groups(dtype, kernel, attributes, groups)
     check(graph, [x], threads=(1, 3))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+@pytest.mark.parametrize("channels", [2, 15, 16, 33, 64, 129])
+def test_one_filter_a_channel_of_every_dtype_and_width(dtype, channels):
+    graph, rng = image(channels, dtype, size=7)
+    shape = (channels, 3, 2, 1)
+    if dtype == "float32":
+        x, weight = rng.choice(SPECIAL, (2, 7, 7, channels)), rng.choice(SPECIAL, shape)
+    else:
+        limits = np.iinfo(dtype)
+        x = rng.integers(limits.min, limits.max, (2, 7, 7, channels), dtype, endpoint=True)
+        weight = rng.integers(-128, 127, shape, np.int8, endpoint=True)
+    held = graph.constant(weight)
+    graph.outputs = [
+        graph.add("conv", "x", held, groups=channels, padding=[2, 1, 0, 1], stride=[1, 2], dilation=[2, 1]),
+        graph.add("conv", "x", held, groups=channels),
+    ]
+    check(graph, [x], [x[:0]], threads=(1, 3))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "bit"])
+@pytest.mark.parametrize("channels", [1, 3, 5, 6, 7])
+def test_integers_of_few_channels_whatever_lies_in_the_padding(dtype, channels):
+    graph, rng = image(channels, dtype, size=6)
+    if dtype == "bit":
+        x = signs(rng, 2, 6, 6, channels)
+    else:
+        limits = np.iinfo(dtype)
+        x = rng.integers(limits.min, limits.max, (2, 6, 6, channels), dtype, endpoint=True)
+    weight = graph.constant(rng.integers(-128, 127, (20, 3, 5, channels), np.int8, endpoint=True))
+    for padding, stride in (([0, 0, 0, 0], [1, 1]), ([3, 1, 2, 4], [2, 1]), ([1, 1, 5, 5], [1, 3])):
+        graph.outputs.append(graph.add("conv", "x", weight, padding=padding, stride=stride))
+    graph.outputs.append(graph.add("conv", "x", weight, padding=[2, 2, 4, 4], dilation=[2, 2]))
+    check(graph, [x], threads=(1, 3))
+
+
 def test_depthwise_convolution_followed_by_bits():
     graph, rng = image(40)
     weight = graph.constant(signs(rng, 80, 3, 3, 1), bit=True)
@@ -65,6 +100,35 @@ def test_depthwise_convolution_followed_by_bits():
     limit, sense = graph.constant(rng.integers(-9, 9, 80).astype(np.int32)), graph.constant(signs(rng, 80), bit=True)
     graph.outputs = [graph.add("threshold", sums, limit, sense)]
     check(graph, [normal(rng, 2, 6, 6, 40)])
+
+
+@pytest.mark.parametrize("channels", [16, 32, 64, 96, 100])
+@pytest.mark.parametrize("dtype", ["bit", "int8", "float32"])
+def test_every_run_of_the_steps_that_are_done_in_registers(channels, dtype):
+    steps = ["cast", "relu", "affine", "add", "prelu", "relu", "sign"]
+    rng = np.random.default_rng(channels)
+    x = normal(rng, 1, 5, 5, 32) if dtype == "float32" else signs(rng, 1, 5, 5, 32)
+    for left_out in range(len(steps)):
+        graph, rng = image(32, dtype, size=5)
+        graph.inputs["other"] = graph.inputs["x"]._replace(dtype="float32", shape=("batch", 5, 5, channels))
+        weight = normal(rng, channels, 3, 3, 32) if dtype == "float32" else signs(rng, channels, 3, 3, 32)
+        held = graph.constant(weight, bit=dtype == "bit")
+        y = graph.add("conv", "x", held, padding=[1, 1, 1, 1], pad_value=0)
+        integer = dtype != "float32"
+        for number, step in enumerate(steps):
+            if number == left_out or (step == "cast" and not integer) or (integer and step not in ("cast", "affine")):
+                continue
+            operands = {"affine": 2, "prelu": 1}.get(step, 0)
+            vectors = [graph.constant(normal(rng, channels)) for _ in range(operands)]
+            if step == "cast":
+                y = graph.add("cast", y, dtype="float32")
+            elif step == "add":
+                y = graph.add("add", *(("other", y) if left_out % 2 else (y, "other")))
+            else:
+                y = graph.add(step, y, *vectors)
+            integer = False
+        graph.outputs = [y]
+        check(graph, [x, normal(rng, 1, 5, 5, channels)], threads=(1, 3))
 
 
 def test_thresholds_at_the_ends_of_int32_with_either_sense():

@@ -32,5 +32,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx512bw = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool, lowbit, read_words};
+const Table avx512bw = table;
 }

@@ -22,5 +22,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table avx512vpopcnt = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool, lowbit, read_words};
+const Table avx512vpopcnt = table;
 }

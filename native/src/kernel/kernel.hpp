@@ -93,6 +93,17 @@ struct Job {
     Program program;
 };
 
+// A convolution of every channel by itself.
+struct Depthwise {
+    const std::byte* input = nullptr;
+    const std::byte* weights = nullptr;       // [tap][channel], float32 or int32, rows of row_weights
+    const std::byte* padding = nullptr;       // one row
+    const std::int32_t* offsets = nullptr;    // [pixel][tap] in elements, negative: padding
+    Element element = Element::float32;       // of the input: float32, int8, uint8
+    std::int64_t row_weights, channels, images, pixels, taps, image_elements;
+    Program program;
+};
+
 // Windows over float32 images (N, height, width, channels).
 struct Pool {
     const float* in = nullptr;
@@ -114,6 +125,8 @@ struct Table {
     std::int64_t (*pointwise_items)(const Program&, std::int64_t rows);
     void (*pointwise)(const Program&, std::int64_t rows, std::int64_t begin, std::int64_t end);
     void (*pool)(const Pool&, std::int64_t begin, std::int64_t end);  // lines of the output
+    std::int64_t (*depthwise_items)(const Depthwise&);
+    void (*depthwise)(const Depthwise&, std::int64_t begin, std::int64_t end);
     void (*lowbit)(const LowbitJob&, std::int64_t begin, std::int64_t end);  // of its tiles of output channels
     std::uint32_t (*read_words)(const std::uint32_t* words, std::int64_t count);
 };

@@ -159,5 +159,13 @@ void pointwise(const Program& program, std::int64_t rows, std::int64_t begin, st
 
 }  // namespace
 
+#include "depthwise.inc.hpp"
 #include "lowbit.inc.hpp"
 #include "read.inc.hpp"
+
+namespace {
+
+constexpr Table table = {lanes,     tile_vectors, Isa::integers,   items,     run,    pointwise_items,
+                         pointwise, pool,         depthwise_items, depthwise, lowbit, read_words};
+
+}  // namespace

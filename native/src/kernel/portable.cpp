@@ -46,5 +46,5 @@ struct Isa {
 #include "kernel.inc.hpp"
 
 namespace onebit::kernel {
-const Table portable = {lanes, tile_vectors, Isa::integers, items, run, pointwise_items, pointwise, pool, lowbit, read_words};
+const Table portable = table;
 }
