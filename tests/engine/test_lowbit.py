@@ -1,4 +1,4 @@
-"""Linear layers of few int8 rows and weights of one bit or three values: NumPy's product on every instruction set."""
+"""Linear layers of few int8 rows, weights of one bit or three values: NumPy's integer product on every instruction set."""
 
 from __future__ import annotations
 
