@@ -16,6 +16,7 @@
 #include "graph.hpp"
 #include "model.hpp"
 #include "peak.hpp"
+#include "plain_read.hpp"
 #include "text.hpp"
 
 namespace nb = nanobind;
@@ -270,6 +271,13 @@ NB_MODULE(_engine, m) {
           "'floats'.");
     m.def("clock", &onebit::clock, nb::arg("seconds"), nb::call_guard<nb::gil_scoped_release>(),
           "Cycles per second of a busy core, from a chain of dependent additions; 0: not known on this processor.");
+    nb::class_<onebit::PlainRead>(m, "PlainRead", "Reads memory and does nothing else with it: what streamed weights are measured against.")
+        .def("__init__", [](onebit::PlainRead* self, const std::string& isa, int threads) { new (self) onebit::PlainRead(isa, threads); },
+             nb::arg("isa") = "", nb::arg("threads") = 1)
+        .def("sum", [](onebit::PlainRead& self, nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> words) {
+            const nb::gil_scoped_release release;
+            return self.sum(words.data(), static_cast<std::int64_t>(words.size()));
+        }, "The sum of 32-bit words, modulo 2^32.");
     nb::class_<Engine>(m, "Model")
         .def(nb::init<nb::object, int, const std::optional<std::string>&, std::optional<std::size_t>, std::int64_t, bool>(),
              nb::arg("data"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from onebit.cli.arguments import Name, OptionalInt, OptionalPath
 from onebit.cli.output import plain, print_json, progress
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def bench(
-    track: Positional[Literal["engine"]] = "engine",
+    track: Positional[Literal["engine", "lowbit"]] = "engine",
     /,
     *,
     parts: str = "ceiling,layers,networks",
@@ -26,11 +29,14 @@ def bench(
 
     Some minutes on two cores that have nothing else to do; --quick takes about one.
 
+    lowbit: linear layers of language models, ternary weights and bits, against a plain read of the same bytes, PyTorch
+    and ONNX Runtime (int8, 4 bits).
+
     Example: onebit bench engine --quick --parts layers
 
     Args:
         track: what is measured.
-        parts: of ceiling (the bare micro-kernel), layers, networks, with commas between them.
+        parts: of engine: of ceiling (the bare micro-kernel), layers, networks, with commas between them.
         quick: fewer repetitions, networks at batch 1 only, for a first look.
         threads: of the engine and its peers; by default one for layers, one and two for networks.
         isa: instruction set of the engine; by default the fastest.
@@ -44,6 +50,9 @@ def bench(
     from onebit.evidence import engine
 
     check_range("--threads", 1 if threads is None else threads, 1, 1024)
+    if track == "lowbit":
+        _lowbit(quick, 1 if threads is None else threads, isa, results, recorded, json)
+        return
     chosen = [part.strip() for part in parts.split(",")]
     if recorded:
         folder = Path("docs/results") if results is None else results
@@ -61,6 +70,25 @@ def bench(
             found = engine.bench(chosen, quick, threads, isa or None, command, advance)
         if results is not None:
             engine.append(found, results)
+    if json:
+        print_json(plain(found.plain()))
+    else:
+        print(found)
+
+
+def _lowbit(quick: bool, threads: int, isa: str, results: Path | None, recorded: bool, json: bool) -> None:
+    from onebit.evidence import lowbit
+
+    if recorded:
+        raise ValueError("--recorded prints records of onebit bench engine only: leave it out")
+    shapes, batches = (lowbit.SHAPES[:1], lowbit.BATCHES[:2]) if quick else (lowbit.SHAPES, lowbit.BATCHES)
+    command = f"onebit bench lowbit{' --quick' if quick else ''} --threads {threads}{f' --isa {isa}' if isa else ''}"
+    with progress("timing linear layers", len(shapes) * len(batches), quiet=json) as advance:
+        found = lowbit.bench(
+            shapes, batches, threads=threads, isa=isa, repeats=7 if quick else 15, command=command, advance=advance
+        )
+    if results is not None:
+        lowbit.append(found, results)
     if json:
         print_json(plain(found.plain()))
     else:
