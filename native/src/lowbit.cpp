@@ -7,7 +7,8 @@ namespace onebit {
 
 namespace {
 
-constexpr std::int64_t most_rows = 32;          // more are as fast with a byte a weight, which need no decoding
+// For more rows unpacked weights are as fast, decoded once and for all; where vectors have 16 bytes, and no product of bytes, for two.
+constexpr std::int64_t most_rows(const kernel::Table& table) { return table.lanes > 4 ? 32 : 1; }
 constexpr std::int64_t most_inputs = 1 << 18;   // the kernel's sums of 128 x 128 stay in int32
 constexpr std::uint8_t sign_bit = 0x80;         // uint8 x as int8: x - 128
 
@@ -62,12 +63,12 @@ void LowbitWeights::pack() {
     }
 }
 
-bool Lowbit::fits(const Graph& graph, std::span<const Shape> shapes, const Node& node) {
+bool Lowbit::fits(const Graph& graph, std::span<const Shape> shapes, const Node& node, const kernel::Table& table) {
     if (node.kind != "linear") return false;
     const Value &x = graph.values[static_cast<std::size_t>(node.inputs[0])], &weight = graph.values[static_cast<std::size_t>(node.inputs[1])];
     const bool codes = x.type.dtype == DType::i8 || x.type.dtype == DType::u8;
     const bool few_bits = weight.type.dtype == DType::bit || weight.type.dtype == DType::ternary;
-    return codes && few_bits && rows_of(shapes[static_cast<std::size_t>(node.outputs[0])]) <= most_rows &&
+    return codes && few_bits && rows_of(shapes[static_cast<std::size_t>(node.outputs[0])]) <= most_rows(table) &&
            shapes[static_cast<std::size_t>(node.inputs[1])][1] <= most_inputs;
 }
 

@@ -35,7 +35,7 @@ private:
 class Lowbit : public Operation {
 public:
     // Whether this is the way to do a node: a linear layer of few rows in such a number system.
-    static bool fits(const Graph& graph, std::span<const Shape> shapes, const Node& node);
+    static bool fits(const Graph& graph, std::span<const Shape> shapes, const Node& node, const kernel::Table& table);
 
     Lowbit(const Graph& graph, std::span<const Shape> shapes, const Node& node, LowbitWeights& weights, Program program);
 

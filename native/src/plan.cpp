@@ -190,7 +190,7 @@ void Plan::make_operations() {
             return Program(graph, shapes_, channels_of(group.shape), producer, group.nodes,
                            [&](int value) { return escapes[static_cast<std::size_t>(value)]; });
         };
-        if (group.producer != nullptr && Lowbit::fits(graph, shapes_, *group.producer)) {
+        if (group.producer != nullptr && Lowbit::fits(graph, shapes_, *group.producer, shared_.table)) {
             operation = std::make_unique<Lowbit>(graph, shapes_, *group.producer, shared_.lowbit_of(group.producer_index),
                                                  program(group.producer->outputs[0]));
         } else if (group.producer != nullptr && Depthwise::fits(graph, *group.producer)) {

@@ -117,7 +117,7 @@ inline void lowbit_rows(const LowbitJob& job, const std::uint32_t* weights, cons
 // A tile of weights is read for all rows, from memory by the first few.
 template <class C>
 void lowbit_tiles(const LowbitJob& job, std::int64_t begin, std::int64_t end) {
-    constexpr int most = Isa::bytes == 64 ? 4 : 2;
+    constexpr int most = Isa::bytes == 64 ? 4 : Isa::bytes == 32 ? 2 : 1;
     const std::int64_t blocks = divide_up(job.rows, most);
     Tile tile;
     for (std::int64_t t = begin; t < end; ++t) {
