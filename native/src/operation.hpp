@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernel/kernel.hpp"
@@ -34,6 +35,7 @@ public:
     std::vector<std::size_t> nodes;  // of the graph that it does
     std::vector<int> reads;
     std::vector<int> writes;
+    std::vector<std::pair<int, int>> in_place;  // read and written: the second may lie where the first does, if nobody reads that later
     std::vector<std::size_t> scratch;     // bytes of each piece
     std::vector<std::byte*> scratch_at;   // where the plan has put it
 };

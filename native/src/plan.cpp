@@ -28,6 +28,7 @@ public:
     Pointwise(Program program, std::int64_t rows) : program_(std::move(program)), rows_(rows) {
         reads = program_.reads();
         writes = program_.writes();
+        in_place = program_.in_place();
     }
     std::size_t table_bytes() const override { return program_.table_bytes(); }
     void build() override { program_.build(); }
@@ -266,9 +267,26 @@ void Plan::place() {
         handed = add(handed, multiply(element_count(shape(output)), static_cast<std::int64_t>(element_bytes(dtype(output)))));
     }
     for (const State& state : graph.states) used(state.replacement, end);
+    for (int i = 0; i < end; ++i)
+        for (const auto& [from, to] : operations_[static_cast<std::size_t>(i)]->in_place) share(from, to, i);
 
     arena_bytes_ = place_blocks(blocks_);
     bytes_ = static_cast<std::size_t>(add(handed, add(static_cast<std::int64_t>(arena_bytes_), static_cast<std::int64_t>(tables))));
+}
+
+// What is made at `when` out of a value that nobody needs afterwards takes its memory.
+void Plan::share(int from, int to, int when) {
+    const int old = block_of_[root(from)], made = block_of_[root(to)];
+    const Operation& operation = *operations_[static_cast<std::size_t>(when)];
+    const auto uses = [&](const std::vector<int>& values) {  // of the old memory, under whatever name
+        return std::count_if(values.begin(), values.end(), [&](int value) { return block_of_[root(value)] == old; });
+    };
+    if (old < 0 || made < 0 || uses(operation.reads) != 1 || uses(operation.writes) != 0) return;
+    Block &a = blocks_[static_cast<std::size_t>(old)], &b = blocks_[static_cast<std::size_t>(made)];
+    if (a.last != when || b.first != when || a.bytes != b.bytes) return;
+    a.last = b.last;
+    b.bytes = 0;
+    block_of_[root(to)] = old;
 }
 
 void Plan::allocate() {

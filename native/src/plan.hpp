@@ -68,6 +68,7 @@ private:
     void make_operations();
     void check_memory(std::size_t bytes) const;
     void place();
+    void share(int from, int to, int when);
     bool touches_another(std::span<const void* const> inputs, std::span<void* const> outputs, std::size_t output) const;
 
     Shared& shared_;

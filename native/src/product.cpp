@@ -35,6 +35,8 @@ Product::Product(const Graph& graph, std::span<const Shape> shapes, const Node& 
     reads = program_.reads();
     reads.push_back(input_);
     writes = program_.writes();
+    for (const auto& pair : program_.in_place())
+        if (pair.first != input_) in_place.push_back(pair);
 }
 
 bool Product::leads_to_threshold() const { return weights_.arithmetic == Arithmetic::bits && program_.leads_with_threshold(); }

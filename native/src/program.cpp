@@ -179,6 +179,17 @@ void Program::add_node(const Node& node, int& current) {
     }
 }
 
+std::vector<std::pair<int, int>> Program::in_place() const {
+    std::vector<std::pair<int, int>> pairs;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+        const int from = links_[i].first;
+        if (from < 0 || std::count_if(links_.begin(), links_.end(), [&](const Link& link) { return link.first == from; }) != 1) continue;
+        for (std::size_t j = i + 1; j < steps_.size(); ++j)
+            if (steps_[j].op == Op::store && dtype_of(graph_, links_[j].out) == dtype_of(graph_, from)) pairs.emplace_back(from, links_[j].out);
+    }
+    return pairs;
+}
+
 // A constant as a vector with room behind it: float32 or int32 as they are, bits as masks (0 for +1, all ones for -1).
 const float* Program::vector_of(int value) {
     const Constant& constant = graph_.constants[static_cast<std::size_t>(value_of(graph_, value).constant)];

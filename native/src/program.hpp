@@ -23,6 +23,8 @@ public:
 
     const std::vector<int>& reads() const { return reads_; }
     const std::vector<int>& writes() const { return writes_; }
+    // A value that one step reads once, and one that a step after it stores: each element is read before its place is written.
+    std::vector<std::pair<int, int>> in_place() const;
     std::size_t table_bytes() const { return table_bytes_; }
     bool leads_with_threshold() const { return !steps_.empty() && steps_[0].op == kernel::Op::threshold; }
     const kernel::Step& first() const { return steps_[0]; }

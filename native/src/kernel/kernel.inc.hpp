@@ -90,30 +90,34 @@ void run_job(const Job& job, std::int64_t begin, std::int64_t end) {
     const std::int64_t tiles = divide_up(job.group_channels, tile_width);
     const Head head = head_of(job, P::arithmetic != Arithmetic::floats);
     Tile tile;
-    for (std::int64_t item = begin; item < end; ++item) {
-        const std::int64_t block = item % blocks;
-        const std::int64_t image = item / blocks % job.images;
-        const std::int64_t column = item / blocks / job.images;
+    while (begin < end) {  // all that one tile of output channels does with one image
+        const std::int64_t image = begin / blocks % job.images, column = begin / blocks / job.images;
         const std::int64_t t = column % tiles, group = column / tiles;
-        const std::int64_t first = block * job.pixels / blocks, last = (block + 1) * job.pixels / blocks;
+        std::int64_t block = begin % blocks;
+        const std::int64_t last_block = blocks - block < end - begin ? blocks : block + (end - begin);
+        begin += last_block - block;
 
         const std::int64_t channel = t * tile_width;
         const std::int64_t left = job.group_channels - channel;
         Place place;
-        place.row = image * job.pixels + first;
-        place.rows = static_cast<int>(last - first);
         place.channel = group * job.group_channels + channel;
         place.width = left < tile_width ? left : tile_width;
         place.vectors = vectors_for(place.width);
-
         const std::uint32_t* weights = job.weights + group * job.group_weights + channel * job.taps * job.words;
         const std::byte* image_at = job.input + image * job.image_bytes + group * job.group_bytes;
-        if (place.vectors == tile_vectors)
-            multiply_rows<P, tile_vectors>(job, head, place, group, weights, image_at, first, tile);
-        else if (place.vectors == tile_vectors / 2)
-            multiply_rows<P, tile_vectors / 2>(job, head, place, group, weights, image_at, first, tile);
-        else
-            multiply_rows<P, tile_vectors / 4>(job, head, place, group, weights, image_at, first, tile);
+        std::int64_t first = block * job.pixels / blocks;
+        for (; block < last_block; ++block) {
+            const std::int64_t next = (block + 1) * job.pixels / blocks;
+            place.row = image * job.pixels + first;
+            place.rows = static_cast<int>(next - first);
+            if (place.vectors == tile_vectors)
+                multiply_rows<P, tile_vectors>(job, head, place, group, weights, image_at, first, tile);
+            else if (place.vectors == tile_vectors / 2)
+                multiply_rows<P, tile_vectors / 2>(job, head, place, group, weights, image_at, first, tile);
+            else
+                multiply_rows<P, tile_vectors / 4>(job, head, place, group, weights, image_at, first, tile);
+            first = next;
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 """Whole networks of bits in the engine, against their float twins in other engines, taking turns in one process.
 
 The weights are random: what a network has learned does not change its speed. Batch norms are set on random images so
-that about half of all signs are +1. First and last layer are 8-bit integers.
+that about half of all signs are +1. First and last layer are 8-bit integers, and the 1x1 convolutions of a ResNet's
+shortcuts.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Network(NamedTuple):
         scheme: how its layers become bits.
         size: height and width of its images.
         settings: further arguments of the model.
+        integers: the same, of the network of bits alone: which other layers are 8-bit integers.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Network(NamedTuple):
     scheme: str
     size: int
     settings: dict[str, Any] = {}  # noqa: RUF012
+    integers: dict[str, Any] = {}  # noqa: RUF012
 
     def build(self, seed: int = 0) -> tuple[Any, Any]:
         """The network of bits and its float twin, in evaluation mode."""
@@ -53,7 +56,8 @@ class Network(NamedTuple):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            bits = models.build(self.model, scheme=self.scheme, stem="int8", head="int8", **self.settings)
+            integers = {"stem": "int8", "head": "int8", **self.integers}
+            bits = models.build(self.model, scheme=self.scheme, **integers, **self.settings)
             twin = models.build(self.model, **self.settings)
             images = torch.randn(4, *self.shape(1)[1:])
             for model in (bits, twin):
@@ -67,7 +71,7 @@ class Network(NamedTuple):
 
 #: ResNet-18 with a shortcut around every convolution [Liu2018], VGG-small [Zhang2018], QuickNet [Bannink2021].
 NETWORKS = (
-    Network("ResNet-18", "resnet18", "bireal", 224, {"block": "bireal"}),
+    Network("ResNet-18", "resnet18", "bireal", 224, {"block": "bireal"}, {"projection": "int8"}),
     Network("QuickNet", "quicknet", "bnn", 224),
     Network("VGG-small", "vgg-small", "bnn", 32),
 )
