@@ -4,6 +4,7 @@
 #include <map>
 #include <new>
 #include <optional>
+#include <set>
 #include <unordered_set>
 
 #include "container.hpp"
@@ -12,6 +13,7 @@
 #include "graph.hpp"
 #include "infer.hpp"
 #include "json.hpp"
+#include "reuse.hpp"
 #include "text.hpp"
 
 namespace onebit {
@@ -70,6 +72,7 @@ private:
             else if (key == "nodes") nodes_ = value;
             else if (key == "bits") bits_ = value;
             else if (key == "trits") trits_ = value;
+            else if (key == "reuse") reuse_ = value;
             else if (key == "meta") meta_ = value;
             else fail("unknown key ", quoted(key), " of the graph");
         }
@@ -107,7 +110,7 @@ private:
         return constant(value.integer());
     }
 
-    // The true shapes of the tensors that are stored packed: `key` is bits or trits.
+    // The true shapes of the tensors that are stored packed: `key` is bits, trits or reuse.
     static std::map<std::string_view, Shape> read_packed(const std::optional<json::Value>& packed, std::string_view key) {
         std::map<std::string_view, Shape> shapes;
         if (!packed) return shapes;
@@ -128,17 +131,25 @@ private:
     }
 
     void read_constants() {
-        auto bits = read_packed(bits_, "bits"), trits = read_packed(trits_, "trits");
-        for (const auto& entry : trits)
-            if (bits.contains(entry.first)) fail("tensor ", quoted(entry.first), " is in bits and in trits");
+        auto bits = read_packed(bits_, "bits"), trits = read_packed(trits_, "trits"), reuse = read_packed(reuse_, "reuse");
+        check_apart(bits, "bits", trits, "trits");
+        check_apart(bits, "bits", reuse, "reuse");
+        check_apart(trits, "trits", reuse, "reuse");
+        const auto held_bytes = [&](const Stored& stored) {
+            const auto tree = reuse.find(stored.name);
+            if (tree == reuse.end()) return stored.bytes.size();
+            return with_place([&] { return cat("tensor ", quoted(stored.name)); }, [&] { return check_reuse(stored, tree->second); });
+        };
+        std::vector<std::size_t> held;
         std::size_t total = 0;
-        for (const Stored& stored : container_.tensors) total += aligned(stored.bytes.size());
+        for (const Stored& stored : container_.tensors) total += aligned(held.emplace_back(held_bytes(stored)));
         graph_.arena = std::shared_ptr<std::byte[]>(
             static_cast<std::byte*>(::operator new[](std::max(total, alignment), std::align_val_t(alignment))),
             [](std::byte* data) { ::operator delete[](data, std::align_val_t(alignment)); });
         std::memset(graph_.arena.get(), 0, std::max(total, alignment));
         std::size_t at = 0;
-        for (const Stored& stored : container_.tensors) {
+        for (std::size_t i = 0; i < container_.tensors.size(); at += aligned(held[i++])) {
+            const Stored& stored = container_.tensors[i];
             with_place([&] { return cat("tensor ", quoted(stored.name)); }, [&] {
                 if (const auto packed = bits.find(stored.name); packed != bits.end()) {
                     check_bits(stored, packed->second);
@@ -148,14 +159,34 @@ private:
                     check_trits(stored, ternary->second);
                     read_constant(stored, DType::ternary, ternary->second, at);
                     trits.erase(ternary);
+                } else if (const auto tree = reuse.find(stored.name); tree != reuse.end()) {
+                    unpack_reuse(stored.bytes, tree->second, define_constant(stored.name, DType::bit, tree->second, at, held[i]));
+                    trees_.insert(stored.name);
+                    reuse.erase(tree);
                 } else {
                     read_constant(stored, dtype_of_stored(stored), stored.shape, at);
                 }
             });
-            at += aligned(stored.bytes.size());
         }
         if (!bits.empty()) fail("bits names ", quoted(bits.begin()->first), ", which is no tensor of the file");
         if (!trits.empty()) fail("trits names ", quoted(trits.begin()->first), ", which is no tensor of the file");
+        if (!reuse.empty()) fail("reuse names ", quoted(reuse.begin()->first), ", which is no tensor of the file");
+    }
+
+    using Packed = std::map<std::string_view, Shape>;
+
+    static void check_apart(const Packed& one, std::string_view name, const Packed& other, std::string_view other_name) {
+        for (const auto& entry : other)
+            if (one.contains(entry.first)) fail("tensor ", quoted(entry.first), " is in ", name, " and in ", other_name);
+    }
+
+    // Bytes of its plain bits.
+    static std::size_t check_reuse(const Stored& stored, const Shape& shape) {
+        if (stored.storage != Storage::u64 || stored.shape.size() != 1) {
+            fail("bits as a tree must be stored as U64 with one axis, got ", storage_name(stored.storage), " ",
+                 text(std::span<const std::int64_t>(stored.shape)));
+        }
+        return reuse_bytes(stored.shape[0], shape);
     }
 
     static DType dtype_of_stored(const Stored& stored) {
@@ -205,16 +236,22 @@ private:
     }
 
     void read_constant(const Stored& stored, DType dtype, const Shape& shape, std::size_t at) {
+        std::byte* data = define_constant(stored.name, dtype, shape, at, stored.bytes.size());
+        if (!stored.bytes.empty()) std::memcpy(data, stored.bytes.data(), stored.bytes.size());
+    }
+
+    // A place for its bytes, which are zeros.
+    std::byte* define_constant(std::string_view name, DType dtype, const Shape& shape, std::size_t at, std::size_t bytes) {
         Type type{dtype, {}};
         for (const std::int64_t size : shape) {
             if (size > max_size) fail("a dimension must be an integer in 0..2^48, got ", size);
             type.shape.push_back(constant(size));
         }
-        const int value = define(stored.name, std::move(type));
+        const int value = define(name, std::move(type));
         graph_.values[static_cast<std::size_t>(value)].constant = static_cast<int>(graph_.constants.size());
         std::byte* data = graph_.arena.get() + at;
-        if (!stored.bytes.empty()) std::memcpy(data, stored.bytes.data(), stored.bytes.size());
-        graph_.constants.push_back({dtype, shape, data, stored.bytes.size()});
+        graph_.constants.push_back({dtype, shape, data, bytes});
+        return data;
     }
 
     void read_inputs() {
@@ -246,6 +283,7 @@ private:
             const int value = find(name, "state");
             if (graph_.values[static_cast<std::size_t>(value)].constant < 0) fail("state ", quoted(name), " must be a tensor of the file");
             if (graph_.values[static_cast<std::size_t>(value)].type.dtype == DType::ternary) fail("state ", quoted(name), " must not be in trits");
+            if (trees_.contains(name)) fail("state ", quoted(name), " must not be in reuse");
             if (!state_values_.insert(value).second) fail("state ", quoted(name), " is listed twice");
             graph_.states.push_back({value, -1});
             graph_.values[static_cast<std::size_t>(value)].is_state = true;
@@ -345,9 +383,10 @@ private:
 
     Container container_;
     json::Document document_;
-    std::optional<json::Value> inputs_, outputs_, states_, nodes_, bits_, trits_, meta_;
+    std::optional<json::Value> inputs_, outputs_, states_, nodes_, bits_, trits_, reuse_, meta_;
     std::map<std::string, int, std::less<>> names_;  // no hashes: names that collide would take the square of their number
     std::unordered_set<int> state_values_;
+    std::set<std::string, std::less<>> trees_;  // constants that were stored as trees of differences
     Graph graph_;
 };
 

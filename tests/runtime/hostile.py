@@ -55,6 +55,14 @@ def layers(count: int) -> bytes:
     return packed.packed_file(packed.graph([BATCH], nodes, [made[-1]]), {}, {"w": np.ones((4, 4), np.int8)})
 
 
+def kernels(count: int, step: int) -> bytes:
+    """Kernels of 64 equal bits as a tree of differences: each the child of the one before, or all of the first."""
+    count = min(count, 2**15)
+    words = packed.tree_words(np.full((count, 64), -1, np.int8), [max(0, (i - 1) * step) for i in range(count)], 0)
+    graph = packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"], reuse={"w": [count, 64]})
+    return packed.container(text(graph), {"w": words})
+
+
 def states(count: int) -> bytes:
     """States, each with a tensor and a node of its own."""
     held, made = names(count, "h"), names(count)
@@ -162,6 +170,8 @@ FILES: dict[str, Callable[[int], bytes]] = {
         packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"], trits={"w": [5 * n]}),
         {"w": np.zeros(n, np.uint8)},
     ),
+    "kernels in a row": lambda n: kernels(n, 1),
+    "kernels that are alike": lambda n: kernels(n, 0),
     "bits without a column": lambda n: packed.packed_file(
         {**packed.graph([BATCH], [["cast", ["w"], ["y"], {"dtype": "int8"}]], ["y"]), "bits": {"w": [2**48, 0]}},
         {"w": np.zeros(0, np.uint64)},

@@ -66,7 +66,7 @@ KINDS = [
 KEYS = [
     "format", "inputs", "outputs", "states", "nodes", "bits", "meta", "stride", "padding", "dilation", "groups",
     "pad_value", "low", "high", "zero_point", "dtype", "axis", "shape", "perm", "kernel", "op", "keepdims", "eps",
-    "value", "pads", "start", "stop", "step", "class_names", "mean", "std", "producer", "trits",
+    "value", "pads", "start", "stop", "step", "class_names", "mean", "std", "producer", "trits", "reuse",
     "__metadata__",
     "data_offsets", "z",
 ]  # fmt: skip
@@ -273,6 +273,7 @@ def change_layout(rng: random.Random, header: Any, data: bytes) -> bytes:
 def good_files() -> dict[str, bytes]:
     """The files that mutants are made of: small ones of every kind, a trained network, random graphs."""
     files = {name: make() for name, make in packed.CORPUS.items()}
+    files["trees"] = packed.trees()
     files["digits"] = (Path(__file__).parent / "digits.onebit").read_bytes()
     for seed in range(RANDOM_GRAPHS):
         graph, _ = random_graph(np.random.default_rng([21, seed]), batch_norm=False)
@@ -296,7 +297,8 @@ def seeds() -> dict[str, tuple[str, str, bytes]]:
 def mutant(index: int) -> bytes:
     """The bytes of mutant ``index``."""
     rng = random.Random(index)
-    header_text, graph_text, data = seeds()[rng.choice(list(seeds()))]
+    name = rng.choice(list(seeds()))
+    header_text, graph_text, data = seeds()[name]
     header, graph = parse(header_text), parse(graph_text)
     where = rng.random()
     if rng.random() < 0.5:
@@ -309,7 +311,7 @@ def mutant(index: int) -> bytes:
     else:
         for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
             change_tree(rng, header if where < 0.35 else graph)
-    if 0.85 < where < 0.9 and data:
+    if data and (0.85 < where < 0.9 or (name == "trees" and rng.random() < 0.5)):
         data = change_bytes(rng, data)
     header.insert(rng.choice((0, len(header))), ("__metadata__", Pairs([("onebit", write(graph))])))
     file = packed.raw_file(write(header).encode(errors="surrogatepass"), data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import Any
 
@@ -16,6 +17,45 @@ def pack_bits(values: np.ndarray) -> np.ndarray:
     flat = np.zeros(-(-values.size // 64) * 64, np.uint8)
     flat[: values.size] = values.reshape(-1) > 0
     return np.packbits(flat, bitorder="little").view("<u8")
+
+
+def tree_words(kernels: np.ndarray, parents: list[int], low: int = 2, **changed: int) -> np.ndarray:
+    """-1/+1 kernels (C, ...) as a tree of differences; ``changed`` replaces the fields ``count`` and ``low_bits``, adds
+    ``more`` words, or sets one bit ``dirty`` after the last."""
+    rows = kernels.reshape(len(kernels), -1) > 0
+    places = np.flatnonzero([row if up == i else row ^ rows[up] for i, (row, up) in enumerate(zip(rows, parents))])
+    gaps = [int(here) - int(before) - 1 for before, here in zip([-1, *places], places)]
+    number = lambda value, width: format(value, f"0{width}b")[::-1] if width else ""  # noqa: E731
+    stream = number(changed.get("count", len(gaps)), 48) + number(changed.get("low_bits", low), 16)
+    stream += "".join(number(parent, (len(rows) - 1).bit_length()) for parent in parents)
+    stream += "".join(number(gap % 2**low, low) for gap in gaps) + "".join("0" * (gap >> low) + "1" for gap in gaps)
+    words = max(math.ceil(len(stream) / 64), math.ceil(math.ceil(rows.size / 64) / 4)) + changed.get("more", 0)
+    stream = stream.ljust(64 * words, "0")
+    if changed.get("dirty"):
+        stream = stream[:-1] + "1"
+    return np.array([int(stream[at : at + 64][::-1], 2) for at in range(0, 64 * words, 64)], np.uint64)
+
+
+def trees(words: np.ndarray | None = None, shape: tuple[int, ...] = (5, 3, 3, 11), **more: Any) -> bytes:
+    """A convolution of bits whose five kernels of 99 entries are stored as a tree."""
+    if words is None:
+        words = tree_words(similar_kernels(), SIMILAR)
+    nodes = [["conv", ["x", "w"], ["y"], {"padding": [1, 1, 1, 1], "pad_value": 1}]]
+    document = {**graph([["x", "bit", ["batch", 4, 4, 11]]], nodes, ["y"]), "reuse": {"w": list(shape)}, **more}
+    return container(json.dumps(document, separators=(",", ":")), {"w": words})
+
+
+SIMILAR = [1, 3, 3, 3, 0]
+
+
+def similar_kernels() -> np.ndarray:
+    """Five kernels of 99 bits, each a few flips from its parent in ``SIMILAR``."""
+    rng = np.random.default_rng(7)
+    kernels = np.zeros((5, 99), np.int8)
+    kernels[3] = rng.choice(np.array([-1, 1], np.int8), 99)
+    for child in (1, 2, 0, 4):
+        kernels[child] = kernels[SIMILAR[child]] * np.where(rng.random(99) < 0.1, -1, 1)
+    return kernels.reshape(5, 3, 3, 11)
 
 
 def container(text: str | None, tensors: dict[str, np.ndarray], **more: Any) -> bytes:

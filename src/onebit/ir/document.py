@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,10 @@ FORMAT = 1
 MOST_NESTED = 16
 # A string (also one without its end: it hides what follows), or a bracket. Possessive: no text makes it go back.
 PIECE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
+#: Tensors that a file holds packed, each under the key that says how.
+PACKED = ("bits", "trits", "reuse")
 REQUIRED = ("format", "inputs", "outputs", "nodes")
-OPTIONAL = ("states", "bits", "trits", "meta")
+OPTIONAL = ("states", *PACKED, "meta")
 LARGEST = float(np.finfo(np.float64).max)
 META = ("class_names", "mean", "std", "producer")
 
@@ -30,8 +33,8 @@ META = ("class_names", "mean", "std", "producer")
 # Writing
 
 
-def write(graph: Graph) -> str:
-    """The compact JSON of a graph whose names are those of the file."""
+def write(graph: Graph, reuse: Collection[str] = ()) -> str:
+    """The compact JSON of a graph whose names are those of the file; ``reuse`` names the bits stored as trees."""
     document: dict[str, Any] = {
         "format": FORMAT,
         "inputs": [[name, given[0], list(map(dims.canonical, given[1]))] for name, given in graph.inputs.items()],
@@ -40,7 +43,7 @@ def write(graph: Graph) -> str:
     if graph.states:
         document["states"] = [[name, value] for name, value in graph.states.items()]
     document["nodes"] = [_write_node(node) for node in graph.nodes]
-    for key, names in (("bits", graph.bits), ("trits", graph.trits)):
+    for key, names in zip(PACKED, (graph.bits - set(reuse), graph.trits, reuse)):
         if names:
             document[key] = {name: list(graph.tensors[name].shape) for name in graph.tensors if name in names}
     if graph.meta:
@@ -138,8 +141,8 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, tuple[int, ...]]]:
-    """The graph, and the true shapes of its bits and ternary tensors, which are in ``tensors`` as they are stored.
+def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, dict[str, tuple[int, ...]]]]:
+    """The graph, and by key of :data:`PACKED` the true shapes of what is in ``tensors`` as it is stored.
 
     Only the form is checked here; :meth:`Graph.types` checks the rest.
     """
@@ -166,14 +169,16 @@ def read(text: str, tensors: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str,
         _expect(len(names) == 2, f"a state must be [name, replacement], got {shown(entry)}")
         _expect(names[0] not in graph.states, f"the state {shown(names[0])} is given twice")
         graph.states[names[0]] = names[1]
-    bits = _shapes(document, "bits", tensors)
-    trits = _shapes(document, "trits", tensors)
-    for name in bits.keys() & trits.keys():
-        raise ValueError(f"tensor {shown(name)} is in bits and in trits")
-    graph.bits, graph.trits = set(bits), set(trits)
+    shapes = {key: _shapes(document, key, tensors) for key in PACKED}
+    for one, other in itertools.combinations(PACKED, 2):
+        for name in shapes[one].keys() & shapes[other].keys():
+            raise ValueError(f"tensor {shown(name)} is in {one} and in {other}")
+    for name in shapes["reuse"].keys() & graph.states.keys():
+        raise ValueError(f"state {shown(name)} must not be in reuse")
+    graph.bits, graph.trits = {*shapes["bits"], *shapes["reuse"]}, set(shapes["trits"])
     graph.meta = document.get("meta", {})
     check_meta(graph.meta)
-    return graph, bits | trits
+    return graph, shapes
 
 
 def _shapes(document: Mapping[str, Any], key: str, tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:

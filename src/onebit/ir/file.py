@@ -17,6 +17,8 @@ from onebit.core.files import write_bytes
 from onebit.ir import document
 from onebit.ir.graph import Graph
 from onebit.ir.kind import registry
+from onebit.ir.reuse import pack as pack_reuse
+from onebit.ir.reuse import unpack as unpack_reuse
 from onebit.ir.types import NAMES, TRITS
 
 KEY = "onebit"
@@ -35,13 +37,18 @@ WORD = 64
 TRITS_OF_BYTE = (np.arange(3**TRITS)[:, None] // 3 ** np.arange(TRITS) % 3 - 1).astype(np.int8)
 
 
-def save(graph: Graph, path: str | Path) -> None:
+def save(graph: Graph, path: str | Path, *, reuse: bool = False) -> None:
     """Write ``graph`` to ``path``; the file is whole or not there.
+
+    Args:
+        graph: a graph that can be packed.
+        path: the file.
+        reuse: store bits as trees of differences where that is smaller; the graph that is read back is the same.
 
     Raises:
         ValueError: the graph is not valid, or holds what a packed file cannot hold (``Unsupported``).
     """
-    write_bytes(path, dumps(graph))
+    write_bytes(path, dumps(graph, reuse=reuse))
 
 
 def load(path: str | Path) -> Graph:
@@ -57,8 +64,8 @@ def load(path: str | Path) -> Graph:
         raise ValueError(f"{path} is no packed network: {error}") from None
 
 
-def dumps(graph: Graph) -> bytes:
-    """The bytes of the packed file of ``graph``.
+def dumps(graph: Graph, *, reuse: bool = False) -> bytes:
+    """The bytes of the packed file of ``graph``, as :func:`save` writes them.
 
     Example:
         >>> graph = Graph({"x": ("float32", ("batch", 3))})
@@ -70,16 +77,20 @@ def dumps(graph: Graph) -> bytes:
     check_packable(graph)
     graph = document.shorten(graph)
     stored = {name: _stored(graph, name) for name in graph.tensors}
-    return safetensors.numpy.save(stored, {KEY: document.write(graph)})
+    trees = {}
+    if reuse:
+        candidates = [name for name in graph.tensors if name in graph.bits and name not in graph.states]
+        trees = {name: tree for name in candidates if (tree := pack_reuse(graph.tensors[name])) is not None}
+    return safetensors.numpy.save(stored | trees, {KEY: document.write(graph, trees.keys())})
 
 
 def loads(data: bytes) -> Graph:
     """The graph in the bytes of a packed file; ``ValueError`` says what is wrong with them."""
     text, tensors = _read_container(data)
     graph, shapes = document.read(text, tensors)
-    for name, shape in shapes.items():
-        unpack = unpack_trits if name in graph.trits else unpack_bits
-        graph.tensors[name] = unpack(name, tensors[name], shape)
+    for key, unpack in UNPACK.items():
+        for name, shape in shapes[key].items():
+            graph.tensors[name] = unpack(name, tensors[name], shape)
     for name, array in graph.tensors.items():
         if array.dtype not in NAMES:
             raise ValueError(f"tensor {name!r} is {array.dtype}, which only bits may be")
@@ -160,6 +171,10 @@ def unpack_trits(name: str, packed: np.ndarray, shape: tuple[int, ...]) -> np.nd
     if (digits[count:] != -1).any():
         raise ValueError(f"the ternary numbers {name!r} have unused digits that are not 0")
     return digits[:count].reshape(shape)
+
+
+#: What reads the tensors under each key of the JSON.
+UNPACK = dict(zip(document.PACKED, (unpack_bits, unpack_trits, unpack_reuse), strict=True))
 
 
 def _stored(graph: Graph, name: str) -> np.ndarray:
