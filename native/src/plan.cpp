@@ -6,6 +6,8 @@
 #include <functional>
 
 #include "depthwise.hpp"
+#include "plain.hpp"
+#include "pointwise.hpp"
 #include "product.hpp"
 #include "program.hpp"
 
@@ -21,78 +23,6 @@ struct Group {
     const Node* other = nullptr;  // a generic kind, alone
     Shape shape;
     bool open = false;
-};
-
-class Pointwise : public Operation {
-public:
-    Pointwise(Program program, std::int64_t rows) : program_(std::move(program)), rows_(rows) {
-        reads = program_.reads();
-        writes = program_.writes();
-        in_place = program_.in_place();
-    }
-    std::size_t table_bytes() const override { return program_.table_bytes(); }
-    void build() override { program_.build(); }
-    void run(const Workspace& workspace) override {
-        const kernel::Program program = program_.bind(workspace);
-        if (rows_ == 0 || program.channels == 0) return;
-        workspace.threads.divide(workspace.table.pointwise_items(program, rows_), rows_ * program.channels * program.count,
-                                 [&](std::int64_t begin, std::int64_t end) {
-                                     workspace.table.pointwise(program, rows_, begin, end);
-                                 });
-    }
-
-private:
-    Program program_;
-    std::int64_t rows_;
-};
-
-// A generic kind; bits are unpacked to int8 before it and packed after it, unless it takes them as they are.
-class Plain : public Operation {
-public:
-    Plain(const Graph& graph, std::span<const Shape> shapes, const Node& node) : node_(node), generic_(find_generic(node.kind)) {
-        const auto view = [&](int value) {
-            const DType dtype = graph.values[static_cast<std::size_t>(value)].type.dtype;
-            const Shape& shape = shapes[static_cast<std::size_t>(value)];
-            int piece = -1;
-            if (dtype == DType::bit && !generic_.packed) {
-                piece = static_cast<int>(scratch.size());
-                scratch.push_back(static_cast<std::size_t>(element_count(shape)));
-            }
-            pieces_.push_back(piece);
-            return View{dtype, &shape, nullptr};
-        };
-        for (const int input : node.inputs) views_.push_back(view(input));
-        views_.push_back(view(node.outputs[0]));
-        reads = node.inputs;
-        writes = node.outputs;
-    }
-
-    void run(const Workspace& workspace) override {
-        // Nothing comes out: loops over the other axes could be as long as the file likes. Indices are checked all the same.
-        if (element_count(*views_.back().shape) == 0 && node_.kind != "embedding") return;
-        const std::size_t n = node_.inputs.size();
-        for (std::size_t i = 0; i <= n; ++i) {
-            std::byte* stored = workspace.at<std::byte>(i < n ? node_.inputs[i] : node_.outputs[0]);
-            if (pieces_[i] < 0) {
-                views_[i].data = stored;
-                continue;
-            }
-            views_[i].data = scratch_at[static_cast<std::size_t>(pieces_[i])];
-            if (i < n)
-                unpack_bits(reinterpret_cast<const std::uint32_t*>(stored), views_[i].as<std::int8_t>(), rows_of(*views_[i].shape),
-                            channels_of(*views_[i].shape));
-        }
-        generic_.run({node_, std::span(views_).first(n), views_[n], workspace.threads, workspace.table});
-        if (pieces_[n] >= 0)
-            pack_bits(views_[n].as<const std::int8_t>(), workspace.at<std::uint32_t>(node_.outputs[0]), rows_of(*views_[n].shape),
-                      channels_of(*views_[n].shape));
-    }
-
-private:
-    const Node& node_;
-    const Generic& generic_;
-    std::vector<View> views_;   // inputs, then the output
-    std::vector<int> pieces_;   // of scratch, -1: the stored value itself
 };
 
 // Whether the memory of x under the other shape is the reshaped tensor.

@@ -179,6 +179,12 @@ void Program::add_node(const Node& node, int& current) {
     }
 }
 
+bool Program::knows_no_channel() const {
+    return std::none_of(steps_.begin(), steps_.end(), [](const Step& step) {
+        return step.operand == Operand::channels || step.element == Element::bit || step.op == Op::affine;
+    });
+}
+
 std::vector<std::pair<int, int>> Program::in_place() const {
     std::vector<std::pair<int, int>> pairs;
     for (std::size_t i = 0; i < steps_.size(); ++i) {

@@ -29,6 +29,7 @@ public:
     bool leads_with_threshold() const { return !steps_.empty() && steps_[0].op == kernel::Op::threshold; }
     const kernel::Step& first() const { return steps_[0]; }
     std::int64_t channels() const { return channels_; }
+    bool knows_no_channel() const;  // every element is treated alike
     void build();
     kernel::Program bind(const Workspace& workspace);
 
