@@ -33,6 +33,7 @@ COMMANDS = {
     "eval": Command("onebit.cli.evaluate:evaluate", "accuracy of a trained network on a test set"),
     "summary": Command("onebit.cli.summary:summary", "bits, operations and memory of every layer, before packing"),
     "pack": Command("onebit.cli.pack:pack", "turn a trained network into one small file for the engine"),
+    "compress": Command("onebit.cli.compress:compress", "store a packed file's kernels as a tree of differences"),
     "export": Command("onebit.cli.export:export", "write a network as ONNX or QONNX, and compare it with the engine"),
     "run": Command("onebit.cli.run:run", "run a packed file on an image or a test set"),
     "inspect": Command("onebit.cli.inspect:inspect", "the graph of a packed file: shapes, bits, memory, operations"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,15 +39,23 @@ def check_array(name: str, array: np.ndarray, expected: TensorType, symbols: dic
 
 
 def run(
-    graph: Graph, inputs: Sequence[np.ndarray], state: Mapping[str, np.ndarray] | None
+    graph: Graph,
+    inputs: Sequence[np.ndarray],
+    state: Mapping[str, np.ndarray] | None,
+    instead: Mapping[int, Callable[..., np.ndarray]] | None = None,
 ) -> tuple[tuple[np.ndarray, ...], dict[str, np.ndarray]]:
-    """See :meth:`Graph.run`."""
-    values = evaluate(graph, inputs, state, keep=False)
+    """See :meth:`Graph.run`; ``instead`` has other ways to compute some nodes, by index, called as ``Kind.run`` is."""
+    values = evaluate(graph, inputs, state, keep=False, instead=instead)
     return tuple(values[name] for name in graph.outputs), {name: values[value] for name, value in graph.states.items()}
 
 
 def evaluate(
-    graph: Graph, inputs: Sequence[np.ndarray], state: Mapping[str, np.ndarray] | None = None, *, keep: bool = True
+    graph: Graph,
+    inputs: Sequence[np.ndarray],
+    state: Mapping[str, np.ndarray] | None = None,
+    *,
+    keep: bool = True,
+    instead: Mapping[int, Callable[..., np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Every value of the graph by name; without ``keep`` those that nothing reads any more are dropped on the way."""
     types = graph.types()
@@ -70,7 +78,8 @@ def evaluate(
             kind = registry[node.kind]
             shape = tuple(dims.evaluate(dim, symbols) for dim in types[node.output].shape)
             try:
-                result = kind.run(kind.complete(node.attributes), shape, *[values[name] for name in node.inputs])
+                run = (instead or {}).get(index, kind.run)
+                result = run(kind.complete(node.attributes), shape, *[values[name] for name in node.inputs])
             except ValueError as error:
                 raise ValueError(
                     f"node {index} ({node.kind}{f', from {node.path}' if node.path else ''}): {error}"

@@ -9,6 +9,7 @@ from onebit.nn.context import context
 from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, RPReLU, Shift, TransformerEncoderLayer
 from onebit.nn.progress import Progress, broadcast, penalty
 from onebit.nn.schemes import quantize_
+from onebit.nn.tree_distance import TreeDistance, remove_tree_distance_, tree_distance_
 
 __all__ = [
     "Conv1d",
@@ -19,6 +20,7 @@ __all__ = [
     "RPReLU",
     "Shift",
     "TransformerEncoderLayer",
+    "TreeDistance",
     "broadcast",
     "context",
     "layers",
@@ -27,7 +29,9 @@ __all__ = [
     "penalty",
     "quantize_",
     "quantizers",
+    "remove_tree_distance_",
     "schemes",
+    "tree_distance_",
 ]
 
 

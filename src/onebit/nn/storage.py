@@ -50,6 +50,8 @@ def save(model: nn.Module, path: str | Path) -> None:
     aliases: dict[str, str] = {}
     first: dict[tuple, str] = {}
     for name, value in model.state_dict().items():
+        if ".regularizer." in f".{name}":  # the trainer's, not the model's
+            continue
         if not isinstance(value, Tensor):
             raise ValueError(f"{name} must be a tensor to be saved, got {type(value).__name__}")
         if value.is_meta:

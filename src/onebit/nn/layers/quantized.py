@@ -146,6 +146,10 @@ class Quantized(nn.Module):
         }
         if not any(key in state_dict for key in own):
             state_dict.update(own)
+        # A regulariser is the trainer's, not the layer's: a state dict of a layer that had one fits a layer without.
+        if "regularizer" not in self._modules:
+            for key in [key for key in state_dict if key.startswith(f"{prefix}regularizer.")]:
+                del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
