@@ -15,7 +15,7 @@ def compress(
     max_depth: OptionalInt = None,
     json: bool = False,
 ) -> None:
-    """Store the kernels of a packed file as a tree of differences, wherever that takes fewer bits; the network is the same.
+    """Store the kernels of a packed file as a tree of differences where that takes fewer bits; the network is the same.
 
     Each kernel but one is what differs from the kernel most like it (a minimum spanning tree of Hamming distances).
     The table says how many weight bits and operations a machine needs that computes each output channel from its

@@ -58,7 +58,7 @@ class TreeDistance(nn.Module):
         >>> tree_distance_(layer, weight=0.5, warmup=0)
         ['']
         >>> onebit.nn.broadcast(layer, onebit.nn.Progress(0, 100, 0, 10))
-        >>> 0.1 < float(onebit.nn.penalty(layer)) < 0.25
+        >>> 0.1 < onebit.nn.penalty(layer).item() < 0.25
         True
     """
 
