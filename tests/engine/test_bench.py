@@ -17,7 +17,7 @@ from tests.engine.build import check, same
 from onebit import deploy, ir, runtime
 from onebit.cli.main import main
 from onebit.core import journal
-from onebit.evidence import engine
+from onebit.evidence import engine, lowbit
 from onebit.evidence.engine import ceiling, layers, memory, networks, parts, peers, record, table
 from onebit.evidence.engine.balance import binary_layers
 from onebit.evidence.engine.shape import SHAPES, FloatLayers, Shape
@@ -334,16 +334,15 @@ def test_the_command_prints_the_parts_of_a_record_that_are_asked_for(found, tmp_
 
 
 RECORDED = re.compile(
-    r"^```console\n(onebit bench engine --recorded.*)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^```console\n(onebit bench (engine|lowbit) --recorded.*)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 
-@pytest.mark.parametrize("document", [p for p in pages() if "bench engine --recorded" in p.text], ids=str)
+@pytest.mark.parametrize("document", [p for p in pages() if " --recorded\n" in p.text], ids=str)
 def test_the_tables_of_the_documentation_are_those_of_the_newest_record(document, capsys):
-    shown = RECORDED.findall(document.text)
-    if engine.newest(ROOT / "docs/results") is None:
-        assert shown == []  # what nobody has measured is not shown
-    for command, block in shown:
+    for command, track, block in RECORDED.findall(document.text):
+        kept = {"engine": engine, "lowbit": lowbit}[track].newest(ROOT / "docs/results")
+        assert kept is not None, f"{document}: what nobody has measured is not shown"
         assert main([*shlex.split(command)[1:], "--results", str(ROOT / "docs/results")]) == 0
         said = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
         assert block == f"{said}\n", f"{document}: put below `{command}` what it prints"

@@ -1,4 +1,4 @@
-"""Linear layers of few int8 rows, weights of one bit or three values: NumPy's integer product on every instruction set."""
+"""Linear layers of few int8 rows: NumPy's integer product of weights of one bit or three values, everywhere."""
 
 from __future__ import annotations
 

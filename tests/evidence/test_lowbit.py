@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onebit.cli.main import main
 from onebit.core import journal
 from onebit.evidence import lowbit
 from onebit.evidence.engine import Timing
+from onebit.evidence.site import bench
 
 
 @pytest.fixture(scope="module")
@@ -63,4 +65,24 @@ def test_a_record_is_a_line_of_the_journal_and_the_table_has_a_line_a_row(found,
     lowbit.append(found, tmp_path)
     (record,) = journal.read(tmp_path / lowbit.JOURNAL)
     assert len(record["rows"]) == len(found.rows)
+    assert lowbit.newest(tmp_path) == found
     assert str(found).count("\n64 x 32 ") == len(found.rows)
+
+
+def test_the_newest_record_is_printed_again_and_stands_in_the_report(found, tmp_path, capsys):
+    assert main(["bench", "lowbit", "--recorded", "--results", str(tmp_path)]) == 2
+    assert "make one with --results" in capsys.readouterr().err
+    lowbit.append(found, tmp_path)
+    assert main(["bench", "lowbit", "--recorded", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{found}\n"
+    (section,) = bench.engine(tmp_path)["sections"]
+    assert len(section["rows"]) == len(found.rows)
+    assert section["figures"][0]["svg"].startswith("<svg")
+
+
+def test_a_line_that_is_no_record_is_refused_with_its_place(tmp_path):
+    journal.append(tmp_path / "journal.jsonl", {"rows": [{}]})
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "journal.jsonl").rename(tmp_path / lowbit.JOURNAL)
+    with pytest.raises(ValueError, match=r"lowbit\.jsonl: this is no record of low-bit linear layers"):
+        lowbit.newest(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
@@ -10,7 +11,7 @@ from onebit.cli.arguments import Name, OptionalInt, OptionalPath
 from onebit.cli.output import plain, print_json, progress
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from onebit.evidence import engine, lowbit
 
 
 def bench(
@@ -44,15 +45,25 @@ def bench(
         recorded: measure nothing, print the parts of the newest record in the folder of --results.
         json: print JSON.
     """
-    from pathlib import Path
-
     from onebit.core.errors import check_range
-    from onebit.evidence import engine
 
     check_range("--threads", 1 if threads is None else threads, 1, 1024)
+    found: engine.Bench | lowbit.Bench
     if track == "lowbit":
-        _lowbit(quick, 1 if threads is None else threads, isa, results, recorded, json)
-        return
+        found = _lowbit(quick, 1 if threads is None else threads, isa, results, recorded, json)
+    else:
+        found = _engine(parts, quick, threads, isa, results, recorded, json)
+    if json:
+        print_json(plain(found.plain()))
+    else:
+        print(found)
+
+
+def _engine(
+    parts: str, quick: bool, threads: int | None, isa: str, results: Path | None, recorded: bool, quiet: bool
+) -> engine.Bench:
+    from onebit.evidence import engine
+
     chosen = [part.strip() for part in parts.split(",")]
     if recorded:
         folder = Path("docs/results") if results is None else results
@@ -66,30 +77,30 @@ def bench(
         command += " --quick" if quick else ""
         command += "" if threads is None else f" --threads {threads}"
         command += f" --isa {isa}" if isa else ""
-        with progress("timing the engine", engine.steps(chosen, quick, threads), quiet=json) as advance:
+        with progress("timing the engine", engine.steps(chosen, quick, threads), quiet=quiet) as advance:
             found = engine.bench(chosen, quick, threads, isa or None, command, advance)
         if results is not None:
             engine.append(found, results)
-    if json:
-        print_json(plain(found.plain()))
-    else:
-        print(found)
+    return found
 
 
-def _lowbit(quick: bool, threads: int, isa: str, results: Path | None, recorded: bool, json: bool) -> None:
+def _lowbit(
+    quick: bool, threads: int, isa: str, results: Path | None, recorded: bool, quiet: bool
+) -> lowbit.Bench:
     from onebit.evidence import lowbit
 
     if recorded:
-        raise ValueError("--recorded prints records of onebit bench engine only: leave it out")
+        folder = Path("docs/results") if results is None else results
+        kept = lowbit.newest(folder)
+        if kept is None:
+            raise ValueError(f"{folder / lowbit.JOURNAL} holds no record: make one with --results {folder}")
+        return kept
     shapes, batches = (lowbit.SHAPES[:1], lowbit.BATCHES[:2]) if quick else (lowbit.SHAPES, lowbit.BATCHES)
     command = f"onebit bench lowbit{' --quick' if quick else ''} --threads {threads}{f' --isa {isa}' if isa else ''}"
-    with progress("timing linear layers", len(shapes) * len(batches), quiet=json) as advance:
+    with progress("timing linear layers", len(shapes) * len(batches), quiet=quiet) as advance:
         found = lowbit.bench(
             shapes, batches, threads=threads, isa=isa, repeats=7 if quick else 15, command=command, advance=advance
         )
     if results is not None:
         lowbit.append(found, results)
-    if json:
-        print_json(plain(found.plain()))
-    else:
-        print(found)
+    return found

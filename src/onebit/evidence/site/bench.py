@@ -1,4 +1,4 @@
-"""The page of the engine's speed, from the newest record of its benchmark."""
+"""The page of the engine's speed, from the newest records of its benchmarks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from onebit.evidence import lowbit
 from onebit.evidence.engine import FORMS, Bench, newest, peers, table
 from onebit.evidence.engine.layers import Layer
 from onebit.evidence.engine.networks import Measured
@@ -22,9 +23,14 @@ SAID = {"bits": "bits out", "float": "float and bits out"}
 def engine(results: Path) -> dict[str, Any]:
     """What the engine's page shows; without a record it says how to make one."""
     bench = newest(results)
-    if bench is None:
-        return {"lead": [f"Not measured yet: onebit bench engine --results {results}"], "sections": [], "made": []}
-    return _page(bench)
+    said = f"Not measured yet: onebit bench engine --results {results}"
+    page: dict[str, Any] = {"lead": [said], "sections": [], "made": []} if bench is None else _page(bench)
+    matrices = lowbit.newest(results)
+    if matrices is not None:
+        section = _section("Linear layers of language models", matrices.table, [_figure(rates(matrices), *_RATES)])
+        page["sections"].append(section | {"lead": matrices.heading})
+        page["made"].append(made(matrices.command, matrices.date, matrices.made_on))
+    return page
 
 
 def _page(bench: Bench) -> dict[str, Any]:
@@ -103,6 +109,29 @@ def bars(rows: Sequence[Measured]):
     """Draws how many times as fast as its float twin in each peer every network is."""
     runs = [(row.name, run) for row in rows if (run := row.run(1, 1)) is not None]
     return _grouped([name for name, _ in runs], [run.peers for _, run in runs], lambda i, peer: runs[i][1].ratio(peer))
+
+
+_RATES = ("matrices a second", "One row, float32 or int8; medians. Weights come from memory, not from the caches.")
+
+
+def rates(bench: lowbit.Bench):
+    """Draws how many matrices a second everybody multiplies one row by."""
+    shapes = list(dict.fromkeys((row.inputs, row.outputs) for row in bench.rows))
+    least = min(row.batch for row in bench.rows)
+
+    def draw(axes: Any) -> None:
+        height = 0.8 / len(lowbit.LABELS)
+        places = np.arange(len(shapes))
+        for number, (name, label) in enumerate(lowbit.LABELS.items()):
+            found = {(row.inputs, row.outputs): row for row in bench.rows if row.name == name and row.batch == least}
+            lengths = [1 / found[shape].time.median if shape in found else 0 for shape in shapes]
+            axes.barh(places + (number - (len(lowbit.LABELS) - 1) / 2) * height, lengths, height, label=label)
+        axes.set_yticks(places, [f"{inputs} x {outputs}" for inputs, outputs in shapes], fontsize=8)
+        axes.invert_yaxis()
+        axes.set(xlabel="matrices a second")
+        axes.legend(**ABOVE)
+
+    return draw
 
 
 def _grouped(names: Sequence[str], timings: Sequence[Any], ratio: Any):
