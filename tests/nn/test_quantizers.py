@@ -457,7 +457,7 @@ def test_normalisation_leaves_a_sample_of_one_element():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BinaryWeight(scale="row"), "scale must be one of none, tensor, channel, got 'row'"),
+        (lambda: BinaryWeight(scale="row"), "scale must be one of none, tensor, channel, learned, got 'row'"),
         (lambda: BinaryWeight(scale_gradient="x"), "scale_gradient must be one of ignored, detached, full"),
         (lambda: PeriodicWeight(freq="fast"), "freq must be a finite number above 0 or 'auto', got 'fast'"),
         (lambda: PeriodicWeight(freq=-1), "freq must be a finite number above 0, got -1"),

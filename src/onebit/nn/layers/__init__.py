@@ -7,14 +7,17 @@ from onebit.nn.layers.attention import MultiheadAttention, TransformerEncoderLay
 from onebit.nn.layers.conv import Conv1d, Conv2d
 from onebit.nn.layers.linear import Linear, TransposedLinear
 from onebit.nn.layers.quantized import Quantized
+from onebit.nn.layers.scale import MagnitudeMap, ScaleMap
 
 __all__ = [
     "Conv1d",
     "Conv2d",
     "Linear",
+    "MagnitudeMap",
     "MultiheadAttention",
     "Quantized",
     "RPReLU",
+    "ScaleMap",
     "Shift",
     "TransformerEncoderLayer",
     "TransposedLinear",

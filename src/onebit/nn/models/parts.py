@@ -55,7 +55,7 @@ def linear(in_features: int, out_features: int, scheme: schemes.Scheme | str | N
     if scheme is None:
         return nn.Linear(in_features, out_features, bias=False)
     made = schemes.build(scheme)
-    weight, activations = made.weight_quantizer(), made.input_quantizer()
+    weight, activations = made.weight_quantizer(linear=True), made.input_quantizer(linear=True)
     layer = layers.Linear(in_features, out_features, bias=False, weight_quantizer=weight, input_quantizer=activations)
     layer.output = None if made.output is None else made.output(layer)
     return layer

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from onebit.core.errors import check_positive
 from onebit.core.progress import Progress
-from onebit.nn.operators.annealed import epochs_done
 from onebit.nn.operators.base import Operator, in_dtype, sign
 from onebit.nn.operators.registry import registry
 
@@ -21,13 +20,14 @@ class FourierSign(Operator):
     Forward: ``y = +1 if x >= 0 else -1``. Backward: ``dL/dx = k(x) * dL/dy`` with
     ``k(x) = (4 w / pi) sum_{i=0..n} cos((2i+1) w x)`` where ``|x| <= 1``, else 0, computed in closed form:
     ``(2 w / pi) sin(2 (n+1) w x) / sin(w x)``. For 18 harmonics k is slightly negative near ``|x| = 1``.
-    Schedule per epoch: n goes evenly from ``start`` to ``end``, kept in the buffer ``n``.
+    Schedule per epoch: ``n = start + floor((end - start) epoch / epochs)``, kept in the buffer ``n``.
 
     Args:
         freq: w, above 0; 0.1 as in the paper's code.
-        start, end: number of harmonics after the first, 0 or more; 9 and 18 as in the paper's code.
+        start, end: number of harmonics after the first, 0 or more; 9 and 18 as in the paper's code (so
+            17 in the last epoch).
 
-    Reference: [Xu2021b] (without its noise-adaptation module).
+    Reference: [Xu2021b]; its noise-adaptation module is :class:`onebit.nn.quantizers.NoiseAdaptation`.
 
     Example:
         >>> FourierSign(start=0).gradient(torch.tensor([0.0, 1.5]), torch.tensor(0.0))
@@ -44,7 +44,8 @@ class FourierSign(Operator):
 
     def on_progress(self, progress: Progress) -> None:
         """Set n for this epoch."""
-        self.n.fill_(round(self.start + epochs_done(progress) * (self.end - self.start)))
+        done = (self.end - self.start) * progress.epoch // progress.epochs if progress.epochs else self.end - self.start
+        self.n.fill_(self.start + done)
 
     def state(self) -> tuple[Tensor, ...]:
         return (self.n,)

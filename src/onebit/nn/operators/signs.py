@@ -42,6 +42,8 @@ class ClippedSTESign(Operator):
 
     Args:
         clip: above 0; 1 as in [Courbariaux2016].
+        edge: whether the gradient passes at ``|x| = clip`` too. BiBench's linear layers of DoReFa-Net and XNOR-Net++
+            leave the edge out.
 
     Reference: [Courbariaux2016].
 
@@ -52,15 +54,17 @@ class ClippedSTESign(Operator):
         tensor([0., 1.])
     """
 
-    def __init__(self, clip: float = 1.0) -> None:
+    def __init__(self, clip: float = 1.0, edge: bool = True) -> None:
         super().__init__()
         self.clip = float(check_positive("clip", clip))
+        self.edge = edge
 
     def hard(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return sign(x)
 
     def gradient(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        return (x.abs() <= self.clip).to(x.dtype)
+        size = x.abs()
+        return (size <= self.clip if self.edge else size < self.clip).to(x.dtype)
 
     def surrogate(self, x: Tensor) -> Tensor:
         """``clamp(x, -clip, clip)``."""

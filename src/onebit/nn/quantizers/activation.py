@@ -64,7 +64,8 @@ class BinaryActivation(Quantizer):
             over the tensor given to ``observe``), for inputs that cannot be negative and would all become +1. Until
             then it is -0.5.
         scale: ``"none"``: K = 1; ``"sample"``: mean of ``|x|`` per sample, ``(N, 1, 1, 1)`` (rows ``(..., 1)`` in a
-            linear layer), not differentiated, as in BiBench's XNOR-Net: ``dL/dx = k(x) G``.
+            linear layer), not differentiated, as in BiBench's XNOR-Net.
+        scale_gradient: ``"ignored"``: ``dL/dx = k(x) G`` as if K were 1; ``"detached"``: ``dL/dx = K k(x) G``.
         normalize: whether :class:`PerSampleStdNorm` comes first.
 
     Shape: ``(N, C, ...)`` or ``(..., C)``, as attached.
@@ -85,10 +86,13 @@ class BinaryActivation(Quantizer):
         shift: str = "none",
         scale: str = "none",
         normalize: bool = False,
+        scale_gradient: str = "ignored",
     ) -> None:
         super().__init__()
         check_choice("shift", shift, SHIFTS)
         check_choice("scale", scale, SCALES)
+        check_choice("scale_gradient", scale_gradient, ("ignored", "detached"))
+        self.scale_gradient = scale_gradient
         self.operator = operators.build(operator)
         self.norm = PerSampleStdNorm() if normalize else None
         self.shift_kind = shift
@@ -133,13 +137,17 @@ class BinaryActivation(Quantizer):
             raise ValueError(f"shift={self.shift_kind!r} has no channels yet: a layer makes them, or call attach(...)")
         return self.shift
 
-    def encode(self, x: Tensor) -> Encoded:
+    def before_sign(self, x: Tensor) -> Tensor:
+        """What the sign is taken of: ``x`` normalised and shifted."""
         if self.shift_kind == "centred" and self.training and x.numel() and not torch.compiler.is_exporting():
             self._start(x)
         z = x if self.norm is None else self.norm(x)
         if self.shift_kind != "none":
             z = z + self._shift().view(-1, *[1] * (x.dim() - 1 - self.channel_dim % x.dim()))
-        codes = self.operator(z)
+        return z
+
+    def encode(self, x: Tensor) -> Encoded:
+        codes = self.operator(self.before_sign(x))
         if self.scale == "none":
             return Encoded(codes, codes.new_ones(()))
         return Encoded(codes, self.sample_scale(x))
@@ -153,7 +161,7 @@ class BinaryActivation(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale, *_ = self.encode(x)
-        return scaled_value(codes, scale, "ignored") if self.scaled else codes
+        return scaled_value(codes, scale, self.scale_gradient) if self.scaled else codes
 
     def extra_repr(self) -> str:
         return f"shift={self.shift_kind!r}, scale={self.scale!r}"
@@ -179,13 +187,12 @@ def reste_activation(
     return BinaryActivation(operators.PowerSign(o_end=o_end, clip=clip, inner=inner), shift)
 
 
-for _name in ("sign", "bnn"):
+for _name in ("sign", "bnn", "xnor++"):
     activation_registry.add(_name, functools.partial(BinaryActivation, "clipped"))
 activation_registry.add("xnor", functools.partial(BinaryActivation, "clipped", scale="sample"))
 activation_registry.add("bireal", functools.partial(BinaryActivation, "polynomial"))
 activation_registry.add("react", functools.partial(BinaryActivation, "polynomial", shift="learned"))
-activation_registry.add(
-    "biper", functools.partial(BinaryActivation, "polynomial", normalize=True), papers=("Vargas2024",)
-)
+for _name, _paper in (("biper", "Vargas2024"), ("recu", "Xu2021")):
+    activation_registry.add(_name, functools.partial(BinaryActivation, "polynomial", normalize=True), papers=(_paper,))
 activation_registry.add("reste", reste_activation)
 activation_registry.add("step", functools.partial(BinaryActivation, "step"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -87,6 +88,26 @@ def scaled_value(codes: Tensor, scale: Tensor, scale_gradient: str) -> Tensor:
         return codes * scale
     fixed = codes.detach()
     return fixed * scale + (codes - fixed)
+
+
+def learned_scale(
+    alpha: nn.Parameter | None, reference: Tensor, start: Callable[..., Tensor] = torch.ones
+) -> nn.Parameter:
+    """The learned scale ``(O, 1, ...)`` of the weight ``reference (O, ...)``: ``alpha`` where it is there already and
+    fits, else a new one made by ``start(shape)``."""
+    shape = (reference.shape[0], *[1] * (reference.dim() - 1))
+    if alpha is None:
+        return nn.Parameter(start(shape, device=reference.device, dtype=reference.dtype))
+    if alpha.shape != shape:
+        raise ValueError(f"this quantizer belongs to a layer with alpha {tuple(alpha.shape)}, not {shape}")
+    return alpha
+
+
+def made(alpha: nn.Parameter | None) -> nn.Parameter:
+    """``alpha`` if a layer has made it."""
+    if alpha is None:
+        raise ValueError('scale="learned" has no alpha yet: a layer makes it, or call attach(weight, 0)')
+    return alpha
 
 
 def mean_abs(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from onebit.core.errors import check_positive, check_range
 from onebit.nn.operators import PeriodicSign
-from onebit.nn.quantizers.base import Encoded, Quantizer, mean_abs, scaled_value, smallest
+from onebit.nn.quantizers.base import Encoded, Quantizer, learned_scale, made, mean_abs, scaled_value, smallest
 from onebit.nn.quantizers.binary import check_choice
 from onebit.nn.quantizers.registry import weight_registry
 
@@ -83,12 +83,8 @@ class PeriodicWeight(Quantizer):
     def attach(self, reference: Tensor, channel_dim: int) -> None:
         if self.auto:
             self.observe(reference)
-        shape = (reference.shape[0], *[1] * (reference.dim() - 1))
         if self.scale == "learned":
-            if self.alpha is not None and self.alpha.shape != shape:
-                raise ValueError(f"this quantizer belongs to a layer with alpha {tuple(self.alpha.shape)}, not {shape}")
-            if self.alpha is None:
-                self.alpha = nn.Parameter(torch.rand(shape, device=reference.device, dtype=reference.dtype))
+            self.alpha = learned_scale(self.alpha, reference, torch.rand)
 
     def observe(self, x: Tensor) -> None:
         """Where ``freq="auto"``: set it from the weight ``x`` (all zeros, a mean that is not finite, or the meta
@@ -101,9 +97,7 @@ class PeriodicWeight(Quantizer):
         codes = self.operator(x)
         dims = tuple(range(1, x.dim()))
         if self.scale == "learned":
-            if self.alpha is None:
-                raise ValueError('scale="learned" has no alpha yet: a layer makes it, or call attach(weight, 0)')
-            scale: Tensor = self.alpha
+            scale: Tensor = made(self.alpha)
         elif self.scale == "mean_abs":
             scale = mean_abs(x.detach(), dims)
         elif self.scale == "optimal":

@@ -22,7 +22,10 @@ class Scheme:
     Args:
         weight: a name of ``weight_registry``, a quantizer (copied for each layer), a factory of one, or None.
         activation: the same for inputs, a name of ``activation_registry``.
-        output: a factory of the module ``output(y, x) -> y`` of a layer, called with the layer, or None.
+        output: a factory of the module ``output(y, x) -> y`` of a layer, called with the layer, or None; what it makes
+            may be None too.
+        linear_weight, linear_activation: instead of the two for linear layers, attention and recurrent layers; None:
+            the same ones.
         stages: how many stages of training the scheme is meant for (``Progress.stage`` is 1..stages).
         keep_downsample: whether 1x1 convolutions of shortcuts stay float.
         name: of the factory in ``registry`` that made it; empty for one made by hand.
@@ -36,11 +39,13 @@ class Scheme:
 
     weight: QuantizerLike
     activation: QuantizerLike
-    output: Callable[[nn.Module], nn.Module] | None = None
+    output: Callable[[nn.Module], nn.Module | None] | None = None
     stages: int = 1
     keep_downsample: bool = True
     name: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    linear_weight: QuantizerLike = None
+    linear_activation: QuantizerLike = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.stages, int) or self.stages < 1:
@@ -48,16 +53,18 @@ class Scheme:
         # unknown names fail here, not in the middle of a model
         build_weight(self.weight)
         build_activation(self.activation)
+        build_weight(self.linear_weight)
+        build_activation(self.linear_activation)
 
-    def weight_quantizer(self) -> Quantizer | None:
-        """A weight quantizer for one layer."""
-        return build_weight(copy.deepcopy(self.weight) if isinstance(self.weight, Quantizer) else self.weight)
+    def weight_quantizer(self, linear: bool = False) -> Quantizer | None:
+        """A weight quantizer for one convolution, or for one linear layer."""
+        like = self.linear_weight if linear and self.linear_weight is not None else self.weight
+        return build_weight(copy.deepcopy(like) if isinstance(like, Quantizer) else like)
 
-    def input_quantizer(self, non_negative: bool = False) -> Quantizer | None:
-        """An input quantizer for one layer; with ``non_negative``, one for inputs that cannot be negative."""
-        made = build_activation(
-            copy.deepcopy(self.activation) if isinstance(self.activation, Quantizer) else self.activation
-        )
+    def input_quantizer(self, non_negative: bool = False, linear: bool = False) -> Quantizer | None:
+        """The same for its input; with ``non_negative``, one for inputs that cannot be negative."""
+        like = self.linear_activation if linear and self.linear_activation is not None else self.activation
+        made = build_activation(copy.deepcopy(like) if isinstance(like, Quantizer) else like)
         return centred(made) if non_negative and made is not None else made
 
     def describe(self) -> dict[str, Any]:

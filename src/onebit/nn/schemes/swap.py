@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, TransformerEncoderLayer, TransposedLinear
+from onebit.nn.quantizers import Quantizer
 from onebit.nn.schemes import rules
 from onebit.nn.schemes.scheme import Scheme
 
@@ -18,11 +19,19 @@ def swap(module: nn.Module, scheme: Scheme, non_negative: bool = False, values: 
         non_negative: whether its input cannot be negative.
         values: an input to start a centred shift from.
     """
-    weight, activation = scheme.weight_quantizer, scheme.input_quantizer(non_negative)
+    linear = not rules.is_conv(module)
+
+    def weight() -> Quantizer | None:
+        return scheme.weight_quantizer(linear)
+
+    def inputs() -> Quantizer | None:
+        return scheme.input_quantizer(non_negative, linear)
+
     if rules.is_whole(module):
         # factories, not objects: each projection gets its own
         kind = MultiheadAttention if isinstance(module, nn.MultiheadAttention) else TransformerEncoderLayer
-        return kind.from_float(module, weight, lambda: scheme.input_quantizer(non_negative))  # type: ignore[arg-type, return-value]
+        return kind.from_float(module, weight, inputs)  # type: ignore[arg-type, return-value]
+    activation = inputs()
     if rules.is_transposed(module):
         layer: Any = TransposedLinear.from_float(module, weight(), activation)
     else:
