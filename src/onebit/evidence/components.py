@@ -41,7 +41,7 @@ def registries() -> dict[str, list[Registry]]:
     return {
         "models": [models.registry],
         "schemes": [schemes.registry],
-        "operators": [operators.registry],
+        "operators": [operators.registry, operators.stochastic_registry],
         "quantizers": [quantizers.weight_registry, quantizers.activation_registry],
         "data": [data.registry],
         "claims": [claims.registry],

@@ -10,6 +10,7 @@ from onebit.learn.history import History, Row
 from onebit.learn.procedure import BackPropagation, Procedure, Session
 from onebit.learn.recipe import Distillation, Recipe, Stage
 from onebit.learn.run import Run, load_run
+from onebit.learn.score import ScoreFunction
 from onebit.learn.spec import ModelSpec
 from onebit.learn.statistics import reestimate
 from onebit.learn.train import Job, Result, train
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "Row",
     "Run",
+    "ScoreFunction",
     "Session",
     "Stage",
     "evaluate",

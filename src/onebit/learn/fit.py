@@ -21,8 +21,9 @@ from onebit.learn import run
 from onebit.learn.display import Display
 from onebit.learn.history import History, Row
 from onebit.learn.loop import Loop
-from onebit.learn.procedure import BackPropagation, Procedure
+from onebit.learn.procedure import Procedure
 from onebit.learn.recipe import Recipe
+from onebit.learn.score import customary
 from onebit.learn.spec import ModelSpec
 
 
@@ -52,7 +53,8 @@ def fit(
         model: ``(N, ...) -> (N, num_classes)``.
         data: what to train on. The test part is measured once, at the end.
         recipe: how; ``Recipe()`` where ``None``.
-        procedure: the way to learn; ``BackPropagation()`` where ``None``.
+        procedure: the way to learn. ``None``: ``BackPropagation()``, or ``ScoreFunction()`` for a model with units that
+            need it.
         folder: where recipe, environment, history, checkpoints and the trained weights go; ``None``: nowhere.
         resume: go on with the run in ``folder``; begin where there is none. Without it a folder with a run is refused.
         teacher: the network of ``recipe.distillation``; put into evaluation mode.
@@ -89,7 +91,7 @@ def fit(
         if accelerator.is_main_process and place is not None:
             stack.enter_context(claimed(place))
             remove_stale(place)
-        loop = Loop(model, data, recipe, procedure or BackPropagation(), accelerator, place, teacher, spec)
+        loop = Loop(model, data, recipe, procedure or customary(model), accelerator, place, teacher, spec)
         loop.notes, loop.on_epoch = notes or {}, on_epoch
         loop.every_seconds, loop.every_steps = checkpoint_seconds, checkpoint_steps
         if trackers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onebit.nn.models.conditional import ConditionalMLP
 from onebit.nn.models.convnet import ConvNet
 from onebit.nn.models.mlp import MLP
 from onebit.nn.models.quicknet import QuickNet
@@ -11,6 +12,7 @@ from onebit.nn.models.vgg import VGGSmall
 
 __all__ = [
     "MLP",
+    "ConditionalMLP",
     "ConvNet",
     "QuickNet",
     "ResNet",
