@@ -12,7 +12,10 @@ from tyro.conf import Positional, arg
 
 from onebit.cli.output import print_json, print_table
 
-Sort = Literal["all", "systems", "models", "schemes", "operators", "quantizers", "data", "claims", "kinds", "engine"]
+REGISTERED = ("models", "schemes", "operators", "stochastic", "quantizers", "data")
+Sort = Literal[
+    "all", "systems", "models", "schemes", "operators", "stochastic", "quantizers", "data", "claims", "kinds", "engine"
+]
 
 
 def _systems() -> list[tuple[str, ...]]:
@@ -65,7 +68,7 @@ def _role(isa: str, native: list[str]) -> str:
 SYSTEM_COLUMNS = ("name", "<title", "year", "<wing", "<status")
 SORTS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
     "systems": _systems,
-    **{sort: functools.partial(_registered, sort) for sort in ("models", "schemes", "operators", "quantizers", "data")},
+    **{sort: functools.partial(_registered, sort) for sort in REGISTERED},
     "claims": _claims,
     "kinds": _kinds,
     "engine": _engine,
@@ -73,8 +76,8 @@ SORTS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
 
 
 def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
-    """List what can be named in other commands: published systems, models, schemes, operators, quantizers, data sets,
-    claims, kinds of the graph, and the instruction sets that the engine can use on this machine.
+    """List what can be named in other commands: published systems, models, schemes, operators, those with noise (stochastic),
+    quantizers, data sets, claims, kinds of the graph, and the instruction sets that the engine can use on this machine.
 
     Example: onebit list schemes
 

@@ -41,7 +41,8 @@ def registries() -> dict[str, list[Registry]]:
     return {
         "models": [models.registry],
         "schemes": [schemes.registry],
-        "operators": [operators.registry, operators.stochastic_registry],
+        "operators": [operators.registry],
+        "stochastic": [operators.stochastic_registry],
         "quantizers": [quantizers.weight_registry, quantizers.activation_registry],
         "data": [data.registry],
         "claims": [claims.registry],

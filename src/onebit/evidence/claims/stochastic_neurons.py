@@ -276,7 +276,7 @@ class Trained(Statement):
     text = "All four ways train gates that are mostly 0, with a small loss in accuracy."
     threshold = (
         "each of the four stochastic gaters has at most 15 % of its gates on and a mean test error at most 1.5 points "
-        "above that of the dense sigmoid; in part: three of the four, or all four trained (error below 50 %) with gates "
+        "above that of the dense sigmoid; in part: three of the four, or all four trained (error below 50 %) and "
         "that sparse. The paper's order (straight-through best) is reported, not judged: few epochs, one rate"
     )
     published = (
