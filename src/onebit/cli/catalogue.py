@@ -76,8 +76,9 @@ SORTS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
 
 
 def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
-    """List what can be named in other commands: published systems, models, schemes, operators, those with noise (stochastic),
-    quantizers, data sets, claims, kinds of the graph, and the instruction sets that the engine can use on this machine.
+    """List what can be named in other commands: published systems, models, schemes, operators, those with noise
+    (stochastic), quantizers, data sets, claims, kinds of the graph, and the instruction sets that the engine can use on
+    this machine.
 
     Example: onebit list schemes
 
