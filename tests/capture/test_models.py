@@ -17,6 +17,7 @@ SMALL = {
     "vgg-small": ({"width": 8, "image_size": 8}, (3, 8, 8)),
     "resnet20": ({"width": 2}, (3, 9, 9)),
     "resnet18": ({"width": 2, "num_classes": 10}, (3, 33, 33)),
+    "pokebnn": ({"blocks": (1, 1), "channels": (8, 16), "num_classes": 10}, (3, 17, 18)),
     "quicknet": ({"width": 4, "num_classes": 10}, (3, 33, 33)),
 }
 EVERY_SCHEME = ("mlp", "convnet")

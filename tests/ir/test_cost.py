@@ -1,11 +1,14 @@
 """Cost and support of graphs."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from onebit import ir
 from onebit.core.errors import Unsupported
 from onebit.ir import Graph, Node, Rules, TensorType, cost
+from onebit.ir.widths import needed, widths
 
 
 def network() -> Graph:
@@ -14,7 +17,8 @@ def network() -> Graph:
     y = graph.add("conv", "x", graph.constant(weight), stride=[2, 2], padding=[1, 1, 1, 1], path="stem")
     y = graph.add("conv", graph.add("sign", y), graph.constant(np.ones((16, 3, 3, 8), np.int8), bit=True), groups=2)
     y = graph.add("quantize", graph.add("cast", y, dtype="float32"), graph.constant(np.ones(1, np.float32)))
-    graph.outputs = [graph.add("conv", y, graph.constant(np.ones((2, 2, 2, 16), np.int8)))]
+    weight = np.linspace(-127, 127, 128).astype(np.int8).reshape(2, 2, 2, 16)
+    graph.outputs = [graph.add("conv", y, graph.constant(weight))]
     return graph
 
 
@@ -35,6 +39,43 @@ def test_parameters_bits_memory_and_effort_of_each_node():
     assert rows[0].ace == rows[0].operations["float_macs"] * 1024
     assert rows[2].ace == rows[2].operations["bit_macs"]
     assert rows[-1].ace == rows[-1].operations["int8_macs"] * 64
+    assert [row.cpu64 for row in rows if row.ace] == [rows[0].ace / 2048, rows[2].ace / 64, rows[-1].ace / 512]
+    assert (cost.ace(network()), cost.cpu64(network())) == (sum(r.ace for r in rows), sum(r.cpu64 for r in rows))
+
+
+def linear(low: int, high: int, dtype: str, weights: np.ndarray) -> Graph:
+    graph = Graph({"x": TensorType("float32", ("batch", 4))})
+    codes = graph.add("quantize", "x", graph.constant(np.ones(1, np.float32)), low=low, high=high, dtype=dtype)
+    codes = graph.add("reshape", graph.add("reshape", codes, shape=["batch", 2, 2]), shape=["batch", 4])
+    graph.outputs = [graph.add("linear", codes, graph.constant(weights))]
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "bits"),
+    [(-127, 127, "int8", 8), (-7, 7, "int8", 4), (0, 15, "uint8", 4), (0, 1, "uint8", 1)],
+)
+@pytest.mark.parametrize(("largest", "weight_bits"), [(127, 8), (7, 4), (1, 2)])
+def test_codes_held_in_a_wider_type_count_with_the_bits_that_they_need(low, high, dtype, bits, largest, weight_bits):
+    weights = np.array([[-largest, 0, 0, largest]], np.int8)
+    row = cost.table(linear(low, high, dtype, weights))[-1]
+    assert row.ace == 4 * bits * weight_bits
+    assert row.cpu64 == 4 * max(bits, weight_bits) / 64
+
+
+def test_the_needed_bits_are_those_of_the_smallest_type_that_holds_both_ends():
+    for low, high in itertools.product(range(-20, 1), range(20)):
+        bits = next(
+            b for b in range(1, 9) if (0 if low >= 0 else -(2 ** (b - 1))) <= low and high <= 2 ** (b - (low < 0)) - 1
+        )
+        assert needed(low, high) == bits
+
+
+def test_float32_and_wide_integers_count_with_their_type():
+    graph = Graph({"x": TensorType("float32", ("batch", 3)), "b": TensorType("bit", ("batch", 3))})
+    graph.outputs = [graph.add("cast", "b", dtype="int32")]
+    found = widths(graph)
+    assert (found["x"], found["b"], found[graph.outputs[0]]) == (32, 1, 32)
 
 
 def test_a_total_adds_rows_and_takes_the_largest_memory():

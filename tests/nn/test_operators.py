@@ -31,7 +31,7 @@ from onebit.nn.operators import (
     power_sign,
 )
 
-SIGNS = ["identity", "clipped", "polynomial", "swish", "tanh", "triangle", "fourier", "power"]
+SIGNS = ["bounded", "identity", "clipped", "polynomial", "swish", "tanh", "triangle", "fourier", "power"]
 ALL = [*SIGNS, "periodic", "step", "ternary", "round"]
 GRID = torch.linspace(-3, 3, 241, dtype=torch.float64)
 

@@ -17,8 +17,11 @@ from onebit.nn.quantizers import (
     AbsmeanWeight,
     BinaryActivation,
     BinaryWeight,
+    BoundedWeight,
     DoReFaActivation,
     DoReFaWeight,
+    FixedRange,
+    FloatFirst,
     PeriodicWeight,
     PerSampleStdNorm,
     TernaryWeight,
@@ -44,12 +47,15 @@ WEIGHTS = {
     "biper-auto": lambda: PeriodicWeight("auto"),
     "biper-stage-1": lambda: PeriodicWeight(stage=1),
     "int4-tensor": lambda: UniformWeight(4, per_channel=False),
+    "pokebnn-later": lambda: FloatFirst(BoundedWeight(), 0.5),
 }
 ACTIVATIONS = {
     **{name: factory for name, factory in activation_registry.items()},
     "centred": lambda: BinaryActivation(shift="centred"),
     "dorefa-2": lambda: DoReFaActivation(2),
     "int4-learned": lambda: UniformActivation(4, learned=True),
+    "fixed-4": lambda: FixedRange(4),
+    "fixed-unsigned-4": lambda: FixedRange(4, signed=False),
 }
 
 
@@ -86,7 +92,7 @@ def test_decoding_the_codes_of_an_activation_gives_the_forward_value_exactly(nam
     assert torch.equal(quantizer.decode(quantizer.encode(x)), quantizer(x))
 
 
-@pytest.mark.parametrize("name", [name for name in WEIGHTS if name != "biper-stage-1"])
+@pytest.mark.parametrize("name", [name for name in WEIGHTS if name not in ("biper-stage-1", "pokebnn-later")])
 def test_the_codes_of_a_weight_are_integers(name: str):
     weight = torch.randn(6, 3, 3, 3)
     codes = weight_quantizer(name, weight).encode(weight).codes
@@ -110,9 +116,9 @@ def test_a_weight_gets_a_gradient(name: str):
 
 
 def test_one_bit_names_have_one_bit():
-    for name in ("binary", "bnn", "xnor", "dorefa", "bireal", "react", "biper", "reste"):
+    for name in ("binary", "bnn", "xnor", "dorefa", "bireal", "react", "biper", "reste", "pokebnn"):
         assert build_weight(name).num_bits == 1
-    for name in ("sign", "bnn", "xnor", "dorefa", "bireal", "react", "biper", "reste", "step"):
+    for name in ("sign", "bnn", "xnor", "dorefa", "bireal", "react", "biper", "reste", "step", "pokebnn"):
         assert build_activation(name).num_bits == 1
 
 

@@ -28,6 +28,7 @@ class LayerCost:
         bit_macs, int8_macs, float_macs: multiply-accumulates by number system.
         float_ops: other operations.
         memory: bytes of its largest result.
+        ace, cpu64: arithmetic computation effort and 64-bit words of multiply-accumulates (:mod:`onebit.ir.cost`).
     """
 
     path: str
@@ -40,6 +41,8 @@ class LayerCost:
     float_macs: int
     float_ops: int
     memory: int
+    ace: int
+    cpu64: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Summary:
             "float MACs",
             "other",
             "memory",
+            "ACE",
+            "CPU64",
         ]
         rows = [
             [
@@ -77,12 +82,14 @@ class Summary:
                         row.float_macs,
                         row.float_ops,
                         row.memory,
+                        row.ace,
+                        round(row.cpu64),
                     )
                 ),
             ]
             for row in (*self.layers, self.total)
         ]
-        return plain_table(columns, rows, right=range(3, 10))
+        return plain_table(columns, rows, right=range(3, 12))
 
 
 def summary(
@@ -140,6 +147,8 @@ def _sum(path: str, rows: list[cost.Row]) -> LayerCost:
         together.parameters,
         together.bits,
         memory=together.memory,
+        ace=together.ace,
+        cpu64=together.cpu64,
         **{name: together.operations.get(name, 0) for name in cost.OPERATIONS},
     )
 

@@ -7,7 +7,8 @@ from onebit.cli.output import in_bytes, in_count, packed_file, print_json, print
 
 
 def inspect(file: File, /, *, json: bool = False) -> None:
-    """Print the graph of a packed file: each node with its output's type, parameters, their bits, operations, memory.
+    """Print the graph of a packed file: each node with its output's type, parameters, their bits, operations, memory,
+    ACE.
 
     Example: onebit inspect network.onebit
 
@@ -26,9 +27,15 @@ def inspect(file: File, /, *, json: bool = False) -> None:
         return
     print_table(
         f"{file}: {in_bytes(size)}, {len(graph.nodes)} nodes",
-        ("", "<node>", "<output>", "parameters", "bits", "operations", "memory"),
-        ((i if row.output else "", row.kind, row.output or "", *cost_cells(row)) for i, row in enumerate(rows)),
-        [f"{name}: {value}" for name, value in graph.meta.items()],
+        ("", "<node>", "<output>", "parameters", "bits", "operations", "memory", "ACE"),
+        (
+            (i if row.output else "", row.kind, row.output or "", *cost_cells(row), in_count(row.ace))
+            for i, row in enumerate(rows)
+        ),
+        [
+            f"ACE (multiply-accumulates x bits x bits) {rows[-1].ace:,}, CPU64 {rows[-1].cpu64:,.0f}",
+            *(f"{name}: {value}" for name, value in graph.meta.items()),
+        ],
     )
 
 

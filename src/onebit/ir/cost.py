@@ -1,4 +1,4 @@
-"""What a graph costs: parameters, their bits, operations by number system, memory, ACE."""
+"""What a graph costs: parameters, their bits, operations by number system, memory, ACE, CPU64."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from onebit.ir import dim as dims
 from onebit.ir.graph import Graph
 from onebit.ir.kind import registry
 from onebit.ir.types import BITS, TensorType, stored_bits
+from onebit.ir.widths import widths
 
 #: Number systems in which operations are counted.
 OPERATIONS = ("bit_macs", "int8_macs", "float_macs", "float_ops")
@@ -29,7 +30,9 @@ class Row:
             on bits, on 8-bit integers, on floats; other float operations (comparisons included).
         memory: bytes of its result, bits packed; of a total: the largest result.
         ace: arithmetic computation effort, the sum over multiply-accumulates of weight bits x activation bits
-            [Zhang2022].
+            [Zhang2022]; the bits of what is held in a wider type are those of :func:`~onebit.ir.widths.widths`.
+        cpu64: the sum over multiply-accumulates of the larger of the two / 64: how many a processor with words of 64
+            bits would need, the older count of binary networks.
     """
 
     kind: str
@@ -40,6 +43,7 @@ class Row:
     operations: dict[str, int]
     memory: int
     ace: int
+    cpu64: float = 0.0
 
 
 def operations(
@@ -79,10 +83,11 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
         >>> graph = Graph({"x": TensorType("bit", ("batch", 64))})
         >>> graph.outputs = [graph.add("linear", "x", graph.constant(np.ones((10, 64), np.int8), bit=True))]
         >>> row = table(graph)[0]
-        >>> row.parameters, row.bits, row.operations, row.memory, row.ace
-        (640, 640, {'bit_macs': 640}, 40, 640)
+        >>> row.parameters, row.bits, row.operations, row.memory, row.ace, row.cpu64
+        (640, 640, {'bit_macs': 640}, 40, 640, 10.0)
     """
     types = graph.types()
+    held = widths(graph, types)
     symbols = {symbol: batch for given in types.values() for symbol in dims.symbols_of(given.shape)}
     counted: set[str] = set()
     rows = []
@@ -93,6 +98,7 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
         own = [name for name in dict.fromkeys(node.inputs) if graph.is_constant(name) and name not in counted]
         counted.update(own)
         macs = sum(count for name, count in counts.items() if name.endswith("macs"))
+        pair = [held[name] for name in node.inputs[:2]] if macs else []
         output = TensorType(
             types[node.output].dtype, tuple(dims.evaluate(dim, symbols) for dim in types[node.output].shape)
         )
@@ -105,7 +111,8 @@ def table(graph: Graph, batch: int = 1) -> list[Row]:
                 sum(stored_bits(types[name].dtype, graph.tensors[name].size) for name in own),
                 counts,
                 _bytes(output),
-                macs * BITS[inputs[0].dtype] * BITS[inputs[1].dtype] if macs else 0,
+                macs * pair[0] * pair[1] if macs else 0,
+                macs * max(pair) / 64 if macs else 0.0,
             )
         )
     return rows
@@ -123,7 +130,42 @@ def total(rows: Iterable[Row]) -> Row:
         summed(row.operations for row in rows),
         max((row.memory for row in rows), default=0),
         sum(row.ace for row in rows),
+        sum(row.cpu64 for row in rows),
     )
+
+
+def ace(graph: Graph, batch: int = 1) -> int:
+    """Arithmetic computation effort of a graph: the sum over multiply-accumulates of weight bits x activation bits.
+
+    A multiply-accumulate of bits counts 1, of 4-bit integers 16, of 8-bit ones 64, of float32 1024. Element-wise
+    operations and memory traffic do not count.
+
+    Args:
+        graph: a valid graph.
+        batch: what every symbol of a shape is taken to be.
+
+    Reference: [Zhang2022].
+
+    Example:
+        >>> import numpy as np
+        >>> graph = Graph({"x": TensorType("float32", ("batch", 3))})
+        >>> graph.outputs = [graph.add("linear", "x", graph.constant(np.ones((5, 3), np.float32)))]
+        >>> ace(graph), cpu64(graph)
+        (15360, 7.5)
+    """
+    return total(table(graph, batch)).ace
+
+
+def cpu64(graph: Graph, batch: int = 1) -> float:
+    """The sum over multiply-accumulates of the larger of their two widths in bits, / 64.
+
+    Args:
+        graph: a valid graph.
+        batch: what every symbol of a shape is taken to be.
+
+    Reference: [Zhang2022], by which it is compared with ACE.
+    """
+    return total(table(graph, batch)).cpu64
 
 
 def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

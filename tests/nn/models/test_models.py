@@ -14,6 +14,10 @@ SMALL = {
     "vgg-small": ({"width": 4, "image_size": 8}, (2, 3, 8, 8)),
     "resnet20": ({"width": 4}, (2, 3, 9, 9)),
     "resnet18": ({"width": 4, "num_classes": 10}, (2, 3, 33, 33)),
+    "pokebnn": (
+        {"blocks": (1, 2), "channels": (8, 16), "num_classes": 10, "zero_init": False},
+        (2, 3, 33, 33),
+    ),
     "quicknet": ({"width": 4, "num_classes": 10}, (2, 3, 33, 33)),
     "resnet34": ({"width": 4, "num_classes": 10, "block": "bireal", "small_images": True}, (2, 3, 8, 8)),
 }

@@ -37,6 +37,8 @@ def build(layer: Quantized) -> ir.Graph:
         raise Unsupported(f"its {which} is float, which PyTorch's own product computes at least as fast")
     if layer.output is not None:
         raise Unsupported("it has an output module, which needs PyTorch's own sums")
+    if not layer.any_size:
+        raise Unsupported("its padding depends on the size of the map")
     dtype = layer.latent_weight().dtype
     if dtype != torch.float32:
         name = str(dtype).removeprefix("torch.")

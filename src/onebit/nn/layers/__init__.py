@@ -5,9 +5,17 @@ from __future__ import annotations
 from onebit.nn.layers.activation import RPReLU, Shift
 from onebit.nn.layers.attention import MultiheadAttention, TransformerEncoderLayer
 from onebit.nn.layers.beta import BetaNoise
+from onebit.nn.layers.bounded import (
+    BoundedConv2d,
+    BoundedLinear,
+    SameConv2d,
+    SameQuantizedConv2d,
+    same_padding,
+)
 from onebit.nn.layers.conditional import GatedLinear, gates
 from onebit.nn.layers.conv import Conv1d, Conv2d
 from onebit.nn.layers.linear import Linear, TransposedLinear
+from onebit.nn.layers.poke import DPReLU, Gate, PokeConv, ReshapeAdd, average_channels, reshape_add, same_average
 from onebit.nn.layers.quantized import Quantized
 from onebit.nn.layers.scale import MagnitudeMap, ScaleMap
 from onebit.nn.layers.sparsity import AdaptiveL1, SparsityCrossEntropy, sparsity_cross_entropy
@@ -15,19 +23,31 @@ from onebit.nn.layers.sparsity import AdaptiveL1, SparsityCrossEntropy, sparsity
 __all__ = [
     "AdaptiveL1",
     "BetaNoise",
+    "BoundedConv2d",
+    "BoundedLinear",
     "Conv1d",
     "Conv2d",
+    "DPReLU",
+    "Gate",
     "GatedLinear",
     "Linear",
     "MagnitudeMap",
     "MultiheadAttention",
+    "PokeConv",
     "Quantized",
     "RPReLU",
+    "ReshapeAdd",
+    "SameConv2d",
+    "SameQuantizedConv2d",
     "ScaleMap",
     "Shift",
     "SparsityCrossEntropy",
     "TransformerEncoderLayer",
     "TransposedLinear",
+    "average_channels",
     "gates",
+    "reshape_add",
+    "same_average",
+    "same_padding",
     "sparsity_cross_entropy",
 ]

@@ -35,6 +35,8 @@ class Quantized(nn.Module):
     Attributes:
         weight_quantizer, input_quantizer: quantizers, or None for float.
         output: a module ``output(y, x) -> y`` before the bias, or None.
+        any_size: whether the layer is the same for maps of any size; one whose padding follows the size of its input
+            is not accelerated.
         packed: what computes the layer in eval mode instead of :meth:`compute`, or None; ``train()`` takes it away.
     """
 
@@ -43,6 +45,7 @@ class Quantized(nn.Module):
     output: nn.Module | None
     packed: Any
     bias: Any
+    any_size: bool = True
     spatial: int = 0
     channel_dim: int = -1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onebit.nn.models.conditional import ConditionalMLP
 from onebit.nn.models.convnet import ConvNet
 from onebit.nn.models.mlp import MLP
+from onebit.nn.models.pokebnn import PokeBNN
 from onebit.nn.models.quicknet import QuickNet
 from onebit.nn.models.registry import build, description, rebuild, registry
 from onebit.nn.models.resnet import ResNet, ResNet20
@@ -14,6 +15,7 @@ __all__ = [
     "MLP",
     "ConditionalMLP",
     "ConvNet",
+    "PokeBNN",
     "QuickNet",
     "ResNet",
     "ResNet20",

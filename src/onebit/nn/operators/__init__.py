@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from onebit.nn.operators.annealed import PowerSign, TanhSign, TriangleSign, power_sign
 from onebit.nn.operators.base import Operator, apply, sign
+from onebit.nn.operators.bounded import BoundedSign, Floor
 from onebit.nn.operators.exact import Quality, estimator_report, exact_gradient
 from onebit.nn.operators.fourier import FourierSign
 from onebit.nn.operators.levels import Round, Step, Ternary
@@ -28,7 +29,9 @@ from onebit.nn.operators.stochastic import (
 
 __all__ = [
     "BernoulliReinforce",
+    "BoundedSign",
     "ClippedSTESign",
+    "Floor",
     "FourierSign",
     "IdentitySTESign",
     "NoisyRectifier",

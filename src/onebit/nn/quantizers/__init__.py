@@ -11,6 +11,7 @@ from onebit.nn.quantizers.activation import BinaryActivation, PerSampleStdNorm, 
 from onebit.nn.quantizers.adapted import AdaptedActivation, AdaptedWeight, NoiseAdaptation
 from onebit.nn.quantizers.base import Encoded, Quantizer
 from onebit.nn.quantizers.binary import BinaryWeight, TernaryWeight, reste_weight
+from onebit.nn.quantizers.bounded import BoundedWeight, FixedRange, FloatFirst, bounded_activation
 from onebit.nn.quantizers.dorefa import DoReFaActivation, DoReFaWeight
 from onebit.nn.quantizers.periodic import PeriodicWeight, laplace_quantization_error, sine_penalty
 from onebit.nn.quantizers.rectified import RectifiedWeight
@@ -24,9 +25,12 @@ __all__ = [
     "AdaptedWeight",
     "BinaryActivation",
     "BinaryWeight",
+    "BoundedWeight",
     "DoReFaActivation",
     "DoReFaWeight",
     "Encoded",
+    "FixedRange",
+    "FloatFirst",
     "NoiseAdaptation",
     "PerSampleStdNorm",
     "PeriodicWeight",
@@ -36,6 +40,7 @@ __all__ = [
     "UniformActivation",
     "UniformWeight",
     "activation_registry",
+    "bounded_activation",
     "build_activation",
     "build_weight",
     "centred",

@@ -64,7 +64,7 @@ class BinaryActivation(Quantizer):
             over the tensor given to ``observe``), for inputs that cannot be negative and would all become +1. Until
             then it is -0.5.
         scale: ``"none"``: K = 1; ``"sample"``: mean of ``|x|`` per sample, ``(N, 1, 1, 1)`` (rows ``(..., 1)`` in a
-            linear layer), not differentiated, as in BiBench's XNOR-Net.
+            linear layer), not differentiated, as in BiBench's XNOR-Net; or a number above 0.
         scale_gradient: ``"ignored"``: ``dL/dx = k(x) G`` as if K were 1; ``"detached"``: ``dL/dx = K k(x) G``.
         normalize: whether :class:`PerSampleStdNorm` comes first.
 
@@ -84,13 +84,16 @@ class BinaryActivation(Quantizer):
         self,
         operator: str | Operator = "polynomial",
         shift: str = "none",
-        scale: str = "none",
+        scale: str | float = "none",
         normalize: bool = False,
         scale_gradient: str = "ignored",
     ) -> None:
         super().__init__()
         check_choice("shift", shift, SHIFTS)
-        check_choice("scale", scale, SCALES)
+        if isinstance(scale, str):
+            check_choice("scale", scale, SCALES)
+        else:
+            check_positive("scale", scale)
         check_choice("scale_gradient", scale_gradient, ("ignored", "detached"))
         self.scale_gradient = scale_gradient
         self.operator = operators.build(operator)
@@ -150,6 +153,8 @@ class BinaryActivation(Quantizer):
         codes = self.operator(self.before_sign(x))
         if self.scale == "none":
             return Encoded(codes, codes.new_ones(()))
+        if not isinstance(self.scale, str):
+            return Encoded(codes, torch.full((), self.scale, dtype=x.dtype, device=x.device))
         return Encoded(codes, self.sample_scale(x))
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from onebit.core.errors import check_positive
 from onebit.nn.layers import MagnitudeMap, ScaleMap
 from onebit.nn.layers.quantized import QuantizerLike
 from onebit.nn.operators import ClippedSTESign
@@ -15,6 +16,7 @@ from onebit.nn.quantizers import (
     DoReFaActivation,
     PeriodicWeight,
     RectifiedWeight,
+    bounded_activation,
     reste_activation,
     reste_weight,
 )
@@ -211,6 +213,20 @@ def bitnet(activation_bits: int = 8) -> Scheme:
     """
     activation = functools.partial(AbsmaxActivation, activation_bits)
     return Scheme("absmean", activation, name="bitnet", settings={"activation_bits": activation_bits})
+
+
+@registry.register("pokebnn")
+def pokebnn(bound: float = 3.0) -> Scheme:
+    """PokeBNN [Zhang2022]: signs whose gradients pass inside a bound.
+
+    ``xb = (B / 2) sign x``, ``wb = (B_c / 2) sign w`` with B_c the largest ``|w|`` of each output channel;
+    ``dx = 1[|x| < (1 - 2^-7) B] G``, ``dw = 1[|w| < (1 - 2^-7) B_c] G``. The rest of the paper belongs to the model.
+
+    Args:
+        bound: B, above 0; worth tuning.
+    """
+    check_positive("bound", bound)
+    return Scheme("pokebnn", functools.partial(bounded_activation, bound), name="pokebnn", settings={"bound": bound})
 
 
 def _open_weight(scale: str) -> BinaryWeight:
