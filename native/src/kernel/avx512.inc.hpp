@@ -1,7 +1,6 @@
 // What both AVX-512 kernels share.
 static constexpr int bytes = BYTES;
 static constexpr int vectors = 4;
-static constexpr int rows(onebit::kernel::Arithmetic) { return 6; }
 
 // A mask as a number. GCC 12 may spill one in 16 bits and read it back in 32 (seen with -O1 -fsanitize=thread): it has to pass
 // through a general register, where the upper half is 0.

@@ -10,11 +10,17 @@ namespace {
 struct Isa {
 #include "avx512.inc.hpp"
     static constexpr int limit = 31;
+    static constexpr int rows(onebit::kernel::Arithmetic a) { return a == onebit::kernel::Arithmetic::bits ? 4 : 6; }
     static constexpr auto integers = onebit::kernel::Arithmetic::pairs;
 
     static inline I dot(I acc, U codes, U x) {
         const __m512i pairs = _mm512_maddubs_epi16((__m512i)codes, (__m512i)x);
         return acc + (I)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+    }
+    static inline U differ(U a, U b, U c) { return (U)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)b, (__m512i)c, 0x96); }
+    // odd ? ~sum : ones
+    static inline U carry(U ones, U odd, U sum) {
+        return (U)_mm512_ternarylogic_epi32((__m512i)ones, (__m512i)odd, (__m512i)sum, 0x74);
     }
     static inline I add_products(I acc, U w, U x) { return acc + (I)_mm512_madd_epi16((__m512i)w, (__m512i)x); }
     static inline U count(U x) {

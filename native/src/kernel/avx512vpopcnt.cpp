@@ -10,6 +10,7 @@ namespace {
 struct Isa {
 #include "avx512.inc.hpp"
     static constexpr int limit = 0;
+    static constexpr int rows(onebit::kernel::Arithmetic) { return 6; }
     static constexpr auto integers = onebit::kernel::Arithmetic::bytes;
 
     static inline I add_products(I acc, U w, U x) { return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w); }

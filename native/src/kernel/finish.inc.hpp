@@ -121,7 +121,7 @@ void multiply(const Job& job, const Head& head, const Place& place, std::int64_t
     typename P::Acc acc[R][NV] = {};
     accumulate<P, R, NV>(acc, job, weights, image, pixel, tile);
     finish<P, R, NV>(job, head, place, group, pixel, tile, [&](int r, int v) __attribute__((always_inline)) {
-        const I last = P::widen(acc[r][v]);
+        const I last = P::last(acc[r][v]);
         if constexpr (P::limit != 0)
             return tile.at[r * tile_vectors + v] + last;
         else

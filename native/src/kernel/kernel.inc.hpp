@@ -3,6 +3,7 @@
 //   rows(Arithmetic)           of the register tile
 //   limit                      steps before `count` would overflow its bytes; 0: `count` counts whole lanes
 //   count(U)                   set bits, per byte or per lane
+//   differ(U, U, U), carry(U ones, U odd, U sum)   perhaps: exclusive or of three; the digit of weight 2, see Halved
 //   integers                   bytes or pairs
 //   add_products(I, U w, U x)  w and x as int16 pairs, or x as four uint8 and w as four int8: multiplied, all added
 //   mask_ge(F, F), mask_ge(I, I)   one bit a lane, what stands above is 0
@@ -123,7 +124,7 @@ void run_job(const Job& job, std::int64_t begin, std::int64_t end) {
 
 std::int64_t items(const Job& job, Arithmetic arithmetic) {
     switch (arithmetic) {
-        case Arithmetic::bits: return items_of<Bits>(job);
+        case Arithmetic::bits: return items_of<Counting<Isa>::type>(job);
         case Arithmetic::bytes:
         case Arithmetic::pairs: return items_of<Integers>(job);
         default: return items_of<Floats>(job);
@@ -132,7 +133,7 @@ std::int64_t items(const Job& job, Arithmetic arithmetic) {
 
 void run(const Job& job, Arithmetic arithmetic, std::int64_t begin, std::int64_t end) {
     switch (arithmetic) {
-        case Arithmetic::bits: return run_job<Bits>(job, begin, end);
+        case Arithmetic::bits: return run_job<Counting<Isa>::type>(job, begin, end);
         case Arithmetic::bytes:
         case Arithmetic::pairs: return run_job<Integers>(job, begin, end);
         default: return run_job<Floats>(job, begin, end);
