@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -48,6 +50,49 @@ def test_the_gater_moves_with_the_estimate_and_not_without_it():
     assert torch.equal(start.layer.gater[2].weight, before)
     weights(start, "reinforce", chosen)
     assert not torch.equal(start.layer.gater[2].weight, before)
+
+
+def test_one_step_is_the_published_one():
+    model = built("reinforce")
+    model.max_norm = None
+    layer, unit = model.layer, model.layer.gate
+    unit.weighted_loss.fill_(3.0)  # running means that differ from their start
+    unit.weight.copy_(torch.linspace(1, 2, unit.units))
+    twin = copy.deepcopy(model)
+    unit.generator = torch.Generator().manual_seed(5)
+    seen = []
+    model.register_forward_hook(lambda module, args, out: seen.append(args[0]) if module.training else None)
+    digits = data.load("digits").limit(50, 10)
+    learn.fit(model, digits, recipe(momentum=0.0, validation=0.0, schedule="constant"), progress=False)
+    (x,) = seen
+    labels = one_of(x, digits)
+
+    other, flat, noise = twin.layer, x.flatten(1), torch.Generator().manual_seed(5)
+    z, a = other.experts(flat), other.gater(flat)
+    p = torch.sigmoid(a)
+    h = (torch.rand(p.shape, generator=noise) < p).to(p.dtype).detach()
+    losses = nn.functional.cross_entropy(other.output(z * h), labels, reduction="none")
+    d = (h - p).detach()
+    constant = other.gate.weighted_loss / other.gate.weight
+    estimate = (a * (d * (losses[:, None] - constant)).detach()).sum(1).mean()
+    q = p.mean(0)
+    sparsity = -(0.1 * torch.log(1e-6 + q) + 0.9 * torch.log(1e-6 + 1 - q)).sum()
+    (losses.mean() + estimate + sparsity).backward()
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            parameter -= (0.001 if name.startswith("gater") else 0.1) * parameter.grad
+    for name, parameter in layer.named_parameters():
+        assert torch.allclose(parameter, dict(other.named_parameters())[name], atol=1e-6), name
+    square = (d * d).mean(0)
+    assert torch.allclose(unit.weight, 0.9 * other.gate.weight + 0.1 * square, atol=1e-6)
+    weighted = 0.9 * other.gate.weighted_loss + 0.1 * (d * d * losses.detach()[:, None]).mean(0)
+    assert torch.allclose(unit.weighted_loss, weighted, atol=1e-6)
+
+
+def one_of(x: torch.Tensor, digits: data.Dataset) -> torch.Tensor:
+    """The labels of normalised images of a set without repetitions."""
+    images = data.normalize(digits.train.images, digits.mean, digits.std)
+    return digits.train.labels[torch.cdist(x.flatten(1), images.flatten(1)).argmin(1)]
 
 
 def test_the_loss_that_is_reported_is_the_cross_entropy_alone():

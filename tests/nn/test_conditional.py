@@ -53,6 +53,7 @@ def test_what_is_off_is_never_read(gate: str):
     expected = model(x)
     off = (model.gates(x) == 0)[0]
     assert 0 < int(off.sum()) < 40
+    model.SKIP_SHARE = 0.5
     assert model._pays(x, model.gates(x))
     with torch.no_grad():
         model.experts.weight[off] = torch.nan
@@ -202,6 +203,17 @@ def test_norms_of_incoming_weights_are_capped_after_every_step():
         norm = old.norm(dim=1, keepdim=True)
         assert torch.allclose(new, torch.where(norm > 0.5, old * 0.5 / norm, old), atol=1e-5)
         assert float(new.detach().norm(dim=1).max()) <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("gate", gates)
+def test_an_empty_batch_gives_an_empty_output_and_another_shape_is_named(gate: str):
+    model = layer(gate).eval()
+    assert model(examples(0)).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"input must have the shape \(B, 6\), got \(2, 3, 6\)"):
+        model(torch.zeros(2, 3, 6, dtype=torch.float64))
+    for ask in (model.fit_threshold, model.operations):
+        with pytest.raises(ValueError, match="x must have at least one example"):
+            ask(examples(0))
 
 
 def test_experts_of_bits_are_computed_whole():

@@ -284,6 +284,18 @@ def test_samples_differ_over_a_vmapped_batch_and_gradients_pass_it(name: str):
     assert x.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("unit", [*UNITS, NoisySigmoid()], ids=[*IDS, "NoisySigmoid"])
+def test_sixteen_bits_keep_their_dtype_and_rare_events_their_chance(unit, dtype):
+    a = torch.full((200_000,), -6.0, dtype=dtype)
+    y = seeded(unit)(a)
+    assert y.dtype == dtype
+    q = float(unit.active(a.double())[0])
+    share = float((y != 0).double().mean())
+    if not isinstance(unit, NoisyRectifier) or unit.law != "logistic":  # its input and noise are added in 16 bits
+        assert share == pytest.approx(q, abs=5 * math.sqrt(q * (1 - q) / len(a)) + 0.02 * q)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

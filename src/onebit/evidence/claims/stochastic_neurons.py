@@ -167,19 +167,21 @@ class FirstOrder(Statement):
         return [Figure("first-order", "The error of the smooth unit of the same mean, relative to sqrt p.", draw)]
 
 
-def straight_through_signs(loss: str, units: int, seed: int) -> dict[str, Any]:
+def straight_through_signs(loss: str, units: int, problems: int, seed: int) -> dict[str, Any]:
     """Signs of the mean straight-through gradient that agree with the exact one; ``loss`` "two layers": of the first of
     two layers."""
     generator = _generator(seed)
-    a = _inputs(units, generator)
-    unit = NoisyThreshold()
-    if loss == "two layers":
-        estimate, gradient = _two_layers(a, generator)
-    else:
-        made = (_table if loss == "linear in each unit" else _quadratic)(units, generator)
-        estimate = exact.probabilities(torch.sigmoid(a)) @ exact.pathwise(a, made, unit)
-        gradient = exact_gradient(a, made)
-    return {"agree": int((estimate.sign() == gradient.sign()).sum()), "units": units}
+    agree = 0
+    for _ in range(problems):
+        a = _inputs(units, generator)
+        if loss == "two layers":
+            estimate, gradient = _two_layers(a, generator)
+        else:
+            made = (_table if loss == "linear in each unit" else _quadratic)(units, generator)
+            estimate = exact.probabilities(torch.sigmoid(a)) @ exact.pathwise(a, made, NoisyThreshold())
+            gradient = exact_gradient(a, made)
+        agree += int((estimate.sign() == gradient.sign()).sum())
+    return {"agree": agree, "signs": problems * units}
 
 
 def _two_layers(a: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -212,13 +214,17 @@ class RightSign(Statement):
     measure = staticmethod(straight_through_signs)
 
     def runs(self, scale: str) -> list[Settings]:
-        count = {"smoke": 3, "small": 100, "paper": 1000}[scale]
-        return [{"loss": loss, "units": 4, "seed": seed} for loss in self.LOSSES for seed in range(count)]
+        seeds, problems = {"smoke": (1, 3), "small": (5, 40), "paper": (5, 400)}[scale]
+        return [
+            {"loss": loss, "units": 4, "problems": problems, "seed": seed}
+            for loss in self.LOSSES
+            for seed in range(seeds)
+        ]
 
     def judge(self, rows: Sequence[Row], scale: str) -> Verdict:
         def share(loss: str) -> float:
             chosen = [row for row in rows if row["loss"] == loss]
-            return sum(row["agree"] for row in chosen) / sum(row["units"] for row in chosen)
+            return sum(row["agree"] for row in chosen) / sum(row["signs"] for row in chosen)
 
         linear, quadratic, two = (share(loss) for loss in self.LOSSES)
         return Verdict(

@@ -111,7 +111,7 @@ class GatedLinear(nn.Module):
         gater_rate: factor on the gradient of the gater, which is one on its learning rate with SGD; ``None``: 0.01
             for ``"reinforce"``, else 1.
         experts: a layer ``(B, in_features) -> (B, units)`` instead of a float one: experts of bits.
-        skip_batch: largest batch that is computed example by example, 0: none.
+        skip_batch: largest batch that is computed example by example, 0: none; wide layers allow for more.
 
     Raises:
         KeyError: unknown gate. ValueError: a size or share out of range.
@@ -128,7 +128,7 @@ class GatedLinear(nn.Module):
         Operations(gater=112, experts=16.0, output=6.0, dense=220)
     """
 
-    SKIP_SHARE = 0.5
+    SKIP_SHARE = 0.25  # of the units: beyond it copying rows costs more than it saves
     gate: StochasticOperator
     experts: nn.Module
 
@@ -143,7 +143,7 @@ class GatedLinear(nn.Module):
         sparsity_weight: float | None = None,
         gater_rate: float | None = None,
         experts: nn.Module | None = None,
-        skip_batch: int = 8,
+        skip_batch: int = 4,
     ) -> None:
         super().__init__()
         made = gates[gate]
@@ -185,6 +185,8 @@ class GatedLinear(nn.Module):
         return not isinstance(self.gate, (NoisyRectifier, NoisySigmoid))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.dim() != 2 or x.shape[1] != self.in_features:
+            raise ValueError(f"input must have the shape (B, {self.in_features}), got {tuple(x.shape)}")
         a = self.gater(x)
         if self.training:
             return self._trained(x, a)
@@ -203,7 +205,7 @@ class GatedLinear(nn.Module):
         return self.output(self.experts(x) * h)
 
     def _pays(self, x: Tensor, h: Tensor) -> bool:
-        if torch.compiler.is_exporting() or x.dim() != 2 or not 0 < len(x) <= self.skip_batch:
+        if torch.compiler.is_exporting() or not 0 < len(x) <= self.skip_batch:
             return False
         return type(self.experts) is nn.Linear and float(h.count_nonzero()) <= self.SKIP_SHARE * h.numel()
 
@@ -233,11 +235,15 @@ class GatedLinear(nn.Module):
 
         Gates without a threshold - rectifiers, sigmoids - stay as they are.
         """
+        if not len(x):
+            raise ValueError("x must have at least one example to fit a threshold, got none")
         if self.thresholded:
             self.gate.threshold.fill_(quantile(self.gater(x), self.target))
 
     def operations(self, x: Tensor) -> Operations:
         """What one example of ``x (B, in_features)`` takes on average, with the units that are off skipped."""
+        if not len(x):
+            raise ValueError("x must have at least one example to count the operations of, got none")
         on = float(self.gates(x).count_nonzero()) / len(x)
         through = self.in_features + self.out_features
         gater = self.hidden * (self.in_features + self.units)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onebit.core.errors import check_positive, check_range
+from onebit.nn.operators.stochastic import fine
 
 EPSILON = 1e-6
 
@@ -29,6 +30,7 @@ def sparsity_cross_entropy(q: Tensor, target: float, weight: float = 1.0) -> Ten
         >>> q.grad.round(decimals=3)  # -s/q + (1-s)/(1-q)
         tensor([0.0000, 1.6000])
     """
+    q = q.to(fine(q.dtype))
     off = (1 - target) * torch.log(EPSILON + 1 - q)
     return -weight * (target * torch.log(EPSILON + q) + off).sum()
 

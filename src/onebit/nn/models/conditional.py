@@ -45,7 +45,7 @@ class ConditionalMLP(nn.Sequential):
         sparsity_weight: float | None = None,
         gater_rate: float | None = None,
         max_norm: float | None = 2.1,
-        skip_batch: int = 8,
+        skip_batch: int = 4,
         scheme=None,
     ) -> None:
         for name, value in (("num_classes", num_classes), ("in_features", in_features), ("width", width),

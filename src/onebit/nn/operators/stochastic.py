@@ -49,8 +49,11 @@ class StochasticOperator(Operator):
         self.register_buffer("threshold", torch.zeros(()))
 
     def noise(self, x: Tensor) -> Tensor:
-        """What :meth:`hard` needs of chance: uniform on [0, 1) unless the operator says otherwise."""
-        return torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=self.generator)
+        """What :meth:`hard` needs of chance: uniform on [0, 1) unless the operator says otherwise.
+
+        At least float32: 16-bit numbers are too coarse for the chance of rare events.
+        """
+        return torch.rand(x.shape, dtype=fine(x.dtype), device=x.device, generator=self.generator)
 
     def hard(self, x: Tensor, u: Tensor) -> Tensor:  # type: ignore[override]
         """The value with noise ``u``."""
@@ -83,6 +86,16 @@ class StochasticOperator(Operator):
 
     def extra_repr(self) -> str:
         return f"eval_mode={self.eval_mode!r}"
+
+
+def fine(dtype: torch.dtype) -> torch.dtype:
+    """``dtype``, float32 where that has fewer bits."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def gaussian(x: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
+    """Normal numbers in the shape and dtype of ``x``."""
+    return std * torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
 
 
 stochastic_registry: Registry[type[StochasticOperator]] = Registry("stochastic operator")
@@ -265,8 +278,8 @@ class NoisyRectifier(StochasticOperator):
         if self.law == "none":
             return x.new_zeros(x.shape)
         if self.law == "gaussian":
-            return self.std * torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=self.generator)
-        return self.std * torch.logit(super().noise(x))
+            return gaussian(x, self.std, self.generator)
+        return (self.std * torch.logit(super().noise(x))).to(x.dtype)
 
     def hard(self, x: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]
         return torch.relu(x + z)
@@ -325,7 +338,7 @@ class NoisySigmoid(StochasticOperator):
         """z, not a uniform number."""
         if self.std == 0:
             return x.new_zeros(x.shape)
-        return self.std * torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=self.generator)
+        return gaussian(x, self.std, self.generator)
 
     def hard(self, x: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]
         return torch.sigmoid(x + z)
