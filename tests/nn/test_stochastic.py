@@ -284,6 +284,30 @@ def test_samples_differ_over_a_vmapped_batch_and_gradients_pass_it(name: str):
     assert x.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("unit", [UNITS[1], UNITS[4], UNITS[7], NoisySigmoid()], ids=lambda u: type(u).__name__)
+def test_compiled_units_give_the_same_samples_gradients_and_second_derivatives(unit):
+    unit = copy.deepcopy(unit)
+    compiled, found = torch.compile(unit, backend="aot_eager"), []
+    for function in (unit, compiled):
+        torch.manual_seed(0)
+        x = GRID.clone().requires_grad_()
+        y = function(x)
+        (first,) = torch.autograd.grad((y * GRID).sum(), x)
+        found.append((y, first))
+    assert all(torch.equal(a, b) for a, b in zip(*found))
+    torch.manual_seed(0)
+    x = GRID.clone().requires_grad_()
+    (first,) = torch.autograd.grad(unit(x).sum(), x, create_graph=True)
+    if first.requires_grad and not isinstance(unit, NoisyRectifier):
+        (second,) = torch.autograd.grad(first.sum(), x)
+        step = 1e-6
+        torch.manual_seed(0)
+        u = unit.noise(GRID)
+        slope = (unit.gradient(GRID + step, u) - unit.gradient(GRID - step, u)) / (2 * step)
+        near = (unit.hard(GRID + step, u) != 0) == (unit.hard(GRID - step, u) != 0)  # not across a jump
+        assert torch.allclose(second[near], slope[near], atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("unit", [*UNITS, NoisySigmoid()], ids=[*IDS, "NoisySigmoid"])
 def test_sixteen_bits_keep_their_dtype_and_rare_events_their_chance(unit, dtype):
