@@ -19,6 +19,7 @@ SMALL = {
     "resnet18": ({"width": 2, "num_classes": 10}, (3, 33, 33)),
     "pokebnn": ({"blocks": (1, 1), "channels": (8, 16), "num_classes": 10}, (3, 17, 18)),
     "quicknet": ({"width": 4, "num_classes": 10}, (3, 33, 33)),
+    "lstm-classifier": ({"frame_features": 6, "width": 8, "depth": 2, "bidirectional": True}, (3, 6)),
 }
 EVERY_SCHEME = ("mlp", "convnet")
 CASES = [
@@ -55,10 +56,12 @@ def test_the_graph_of_a_model_gives_what_the_model_gives(name, scheme):
     with torch.no_grad():
         want = model.eval()(x)
     np.testing.assert_allclose(run(graph, x), want.numpy(), rtol=1e-5, atol=1e-5)
-    weights = [graph.tensors[node.inputs[1]] for node in graph.nodes if node.kind in ("conv", "linear")]
-    quantized = [module for module in model.modules() if isinstance(module, onebit.nn.layers.Quantized)]
-    assert len(graph.bits | graph.trits) == len(quantized)
-    assert sum(w.dtype == np.float32 for w in weights) == len(weights) - len(quantized)
+    weights = {node.inputs[1] for node in graph.nodes if node.kind in ("conv", "linear")}
+    quantized = sum(isinstance(module, onebit.nn.layers.Quantized) for module in model.modules())
+    recurrent = [module for module in model.modules() if isinstance(module, onebit.nn.layers.Recurrent)]
+    quantized += sum(len(module.weight_quantizers) for module in recurrent)
+    assert len(graph.bits | graph.trits) == quantized
+    assert sum(graph.tensors[name].dtype == np.float32 for name in weights) == len(weights) - quantized
 
 
 @pytest.mark.parametrize("name", ["mlp", "vgg-small"])

@@ -381,7 +381,7 @@ def test_what_cannot_be_swapped_is_kept_with_a_reason():
         Odd(4, 4),
         nn.LazyLinear(4),
         Linear(4, 4),
-        nn.LSTM(4, 4),
+        nn.LSTMCell(4, 4),
         nn.ConvTranspose2d(2, 2, 2),
         nn.Linear(4, 4),
         nn.Linear(4, 2),

@@ -86,7 +86,7 @@ class ModelSpec:
         shape = data.input_shape
         follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
         if len(shape) == 3:
-            follow |= {"in_channels": shape[0], "image_size": shape[1]}
+            follow |= {"in_channels": shape[0], "image_size": shape[1], "frame_features": shape[0] * shape[2]}
         sizes = {name: value for name, value in follow.items() if name in known} | self.sizes
         return dataclasses.replace(self, sizes=sizes)
 

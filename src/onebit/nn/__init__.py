@@ -6,12 +6,26 @@ import importlib
 
 from onebit.nn import layers, operators, ops, quantizers, schemes
 from onebit.nn.context import context
-from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, RPReLU, Shift, TransformerEncoderLayer
+from onebit.nn.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Conv1d,
+    Conv2d,
+    Linear,
+    MultiheadAttention,
+    RPReLU,
+    Shift,
+    TransformerEncoderLayer,
+)
 from onebit.nn.progress import Progress, broadcast, penalty
 from onebit.nn.schemes import quantize_
 from onebit.nn.tree_distance import TreeDistance, remove_tree_distance_, tree_distance_
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "Conv1d",
     "Conv2d",
     "Linear",

@@ -19,6 +19,9 @@ SMALL = {
         (2, 3, 33, 33),
     ),
     "quicknet": ({"width": 4, "num_classes": 10}, (2, 3, 33, 33)),
+    "lstm-classifier": ({"frame_features": 6, "width": 8}, (2, 4, 6)),
+    "gru-classifier": ({"frame_features": 6, "width": 8, "depth": 2}, (2, 4, 6)),
+    "rnn-classifier": ({"frame_features": 6, "width": 8, "bidirectional": True}, (2, 2, 5, 3)),
     "resnet34": ({"width": 4, "num_classes": 10, "block": "bireal", "small_images": True}, (2, 3, 8, 8)),
 }
 

@@ -17,10 +17,14 @@ from onebit.nn.layers.conv import Conv1d, Conv2d
 from onebit.nn.layers.linear import Linear, TransposedLinear
 from onebit.nn.layers.poke import DPReLU, Gate, PokeConv, ReshapeAdd, average_channels, reshape_add, same_average
 from onebit.nn.layers.quantized import Quantized
+from onebit.nn.layers.recurrent import GRU, LSTM, RNN, Recurrent
 from onebit.nn.layers.scale import MagnitudeMap, ScaleMap
 from onebit.nn.layers.sparsity import AdaptiveL1, SparsityCrossEntropy, sparsity_cross_entropy
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveL1",
     "BetaNoise",
     "BoundedConv2d",
@@ -36,6 +40,7 @@ __all__ = [
     "PokeConv",
     "Quantized",
     "RPReLU",
+    "Recurrent",
     "ReshapeAdd",
     "SameConv2d",
     "SameQuantizedConv2d",

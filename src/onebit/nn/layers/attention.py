@@ -6,7 +6,6 @@ never do.
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
 import torch
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onebit.nn.layers.linear import Linear, linear_product
-from onebit.nn.layers.quantized import QuantizerLike, quantized_product, take_over
+from onebit.nn.layers.quantized import QuantizerLike, fresh, keep_own, quantized_product, take_over
 from onebit.nn.quantizers import Quantizer, build_activation, build_weight, centred
 
 _PROJECTIONS = ("q", "k", "v")
@@ -72,17 +71,17 @@ class MultiheadAttention(nn.MultiheadAttention):
 
     def _attach(self, weight_quantizer: QuantizerLike, input_quantizer: QuantizerLike) -> None:
         self.out_proj = Linear.from_float(  # type: ignore[assignment]
-            self.out_proj, _fresh(weight_quantizer), _fresh(input_quantizer)
+            self.out_proj, fresh(weight_quantizer), fresh(input_quantizer)
         )
         self.packed = None
         self.weight_quantizers = nn.ModuleDict()
         self.input_quantizers = nn.ModuleDict()
         with torch.no_grad():
             for name, weight in zip(_PROJECTIONS, self._weights()):
-                if (of_weight := build_weight(_fresh(weight_quantizer))) is not None:
+                if (of_weight := build_weight(fresh(weight_quantizer))) is not None:
                     of_weight.attach(weight, 0)
                     self.weight_quantizers[name] = of_weight
-                if (of_input := build_activation(_fresh(input_quantizer))) is not None:
+                if (of_input := build_activation(fresh(input_quantizer))) is not None:
                     of_input.attach(weight.new_empty(0, weight.shape[1]), -1)
                     self.input_quantizers[name] = of_input
 
@@ -203,13 +202,7 @@ class MultiheadAttention(nn.MultiheadAttention):
         return mask
 
     def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
-        own = {
-            f"{prefix}{part}.{name}": value
-            for part in ("weight_quantizers", "input_quantizers")
-            for name, value in getattr(self, part).state_dict(keep_vars=True).items()
-        }
-        if not any(key in state_dict for key in own):
-            state_dict.update(own)
+        keep_own(self, ("weight_quantizers", "input_quantizers"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
@@ -261,8 +254,8 @@ class TransformerEncoderLayer(nn.TransformerEncoderLayer):
             if self.hidden_is_non_negative and input_quantizer is not None:
                 hidden_quantizer = _centred_input(input_quantizer)
         self.self_attn = MultiheadAttention.from_float(self.self_attn, weight_quantizer, input_quantizer)
-        self.linear1 = Linear.from_float(self.linear1, _fresh(weight_quantizer), _fresh(input_quantizer))
-        self.linear2 = Linear.from_float(self.linear2, _fresh(weight_quantizer), _fresh(hidden_quantizer))
+        self.linear1 = Linear.from_float(self.linear1, fresh(weight_quantizer), fresh(input_quantizer))
+        self.linear2 = Linear.from_float(self.linear2, fresh(weight_quantizer), fresh(hidden_quantizer))
         # what nn.TransformerEncoder reads to decide whether it may hand this layer nested tensors: it may not
         self.activation_relu_or_gelu = 0
 
@@ -300,8 +293,3 @@ def _open_column(mask: Tensor | None) -> Tensor | None:
 def _centred_input(quantizer: QuantizerLike) -> Quantizer | None:
     built = build_activation(quantizer)
     return None if built is None else centred(built)
-
-
-def _fresh(quantizer: QuantizerLike) -> QuantizerLike:
-    """A copy of a quantizer object, so that projections do not share state; names and factories as they are."""
-    return copy.deepcopy(quantizer) if isinstance(quantizer, Quantizer) else quantizer

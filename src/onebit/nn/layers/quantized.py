@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -76,7 +77,7 @@ class Quantized(nn.Module):
     ) -> Layer:
         """A layer of bits that holds the very parameters, buffers, hooks and parametrizations of the float
         ``module``."""
-        layer = cls.__new__(_parametrized_class(cls, module))
+        layer = cls.__new__(parametrized_class(cls, module))
         take_over(layer, module)
         layer.adopt(**settings)
         layer.attach(weight_quantizer, input_quantizer)
@@ -140,15 +141,7 @@ class Quantized(nn.Module):
             raise ValueError(f"x must have {channels} channels, got {x.shape[self.channel_dim]} in {tuple(x.shape)}")
 
     def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
-        """A float state dict fits: where it has nothing for the quantizers, they keep what they have."""
-        own = {
-            f"{prefix}{part}.{name}": value
-            for part in _PARTS
-            if getattr(self, part) is not None
-            for name, value in getattr(self, part).state_dict(keep_vars=True).items()
-        }
-        if not any(key in state_dict for key in own):
-            state_dict.update(own)
+        keep_own(self, _PARTS, state_dict, prefix)
         # A regulariser is the trainer's, not the layer's: a state dict of a layer that had one fits a layer without.
         if "regularizer" not in self._modules:
             for key in [key for key in state_dict if key.startswith(f"{prefix}regularizer.")]:
@@ -186,13 +179,39 @@ def quantized_product(
         weight_scale_shape: the view that makes per-output-channel scales broadcast against the product.
         training: which of the two.
     """
+    return held_product(product, weight, input_quantizer, weight_quantizer, weight_scale_shape, training)(x)
+
+
+def held_product(
+    product: Callable[[Tensor, Tensor], Tensor],
+    weight: Tensor,
+    input_quantizer: Quantizer | None,
+    weight_quantizer: Quantizer | None,
+    weight_scale_shape: Sequence[int],
+    training: bool,
+) -> Callable[[Tensor], Tensor]:
+    """:func:`quantized_product` as a function of x alone, for a weight that is used many times and quantized once."""
     if training and not torch.compiler.is_exporting():
-        return product(
-            x if input_quantizer is None else input_quantizer(x),
-            weight if weight_quantizer is None else weight_quantizer(weight),
-        )
-    left = _codes(x, input_quantizer)
+        value = weight if weight_quantizer is None else weight_quantizer(weight)
+        return lambda x: product(x if input_quantizer is None else input_quantizer(x), value)
     right = _codes(weight, weight_quantizer)
+
+    def of_codes(x: Tensor) -> Tensor:
+        return _scaled_product(product, x, weight, right, input_quantizer, weight_quantizer, weight_scale_shape)
+
+    return of_codes
+
+
+def _scaled_product(
+    product: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    weight: Tensor,
+    right: Encoded,
+    input_quantizer: Quantizer | None,
+    weight_quantizer: Quantizer | None,
+    weight_scale_shape: Sequence[int],
+) -> Tensor:
+    left = _codes(x, input_quantizer)
     sums = _exact(product, left.codes, right.codes, input_quantizer is not None and weight_quantizer is not None)
     scales = []
     if input_quantizer is not None and input_quantizer.scaled:
@@ -230,6 +249,24 @@ def _exact(product: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tenso
     return sums
 
 
+def keep_own(layer: nn.Module, parts: Sequence[str], state_dict: dict[str, Any], prefix: str) -> None:
+    """So that a float state dict fits: where it has nothing for the quantizers in ``parts``, they keep what they
+    have."""
+    own = {
+        f"{prefix}{part}.{name}": value
+        for part in parts
+        if getattr(layer, part) is not None
+        for name, value in getattr(layer, part).state_dict(keep_vars=True).items()
+    }
+    if not any(key in state_dict for key in own):
+        state_dict.update(own)
+
+
+def fresh(quantizer: QuantizerLike) -> QuantizerLike:
+    """A copy of a quantizer object, so that projections do not share state; names and factories as they are."""
+    return copy.deepcopy(quantizer) if isinstance(quantizer, Quantizer) else quantizer
+
+
 def take_over(layer: nn.Module, module: nn.Module) -> None:
     """Give ``layer``, made without its constructor, all that ``module`` has: the very parameters, buffers and hooks.
 
@@ -240,7 +277,7 @@ def take_over(layer: nn.Module, module: nn.Module) -> None:
     layer.__dict__.update({key: value.copy() if key in own else value for key, value in module.__dict__.items()})
 
 
-def _parametrized_class(cls: type[Layer], module: nn.Module) -> type[Layer]:
+def parametrized_class(cls: type[Layer], module: nn.Module) -> type[Layer]:
     """``cls``, or where ``module`` is parametrized the subclass of it with the same properties."""
     if not nn.utils.parametrize.is_parametrized(module):
         return cls

@@ -71,15 +71,15 @@ class ScaleMap(nn.Module):
 
 
 class MagnitudeMap(nn.Module):
-    """``y -> y * K``, K the mean of ``|x|`` under the kernel at each output pixel; in a linear layer of each row.
+    """``y -> y * K``, K the mean of ``|x|`` under the kernel at each output pixel.
 
     ``K = conv(mean over channels of |x|, box of the kernel's size)`` with the stride, padding and dilation of the
     layer, per group of channels; not differentiated. It is computed from every input, also in a packed network.
 
     Args:
-        layer: the layer whose output is scaled.
+        layer: the convolution whose output is scaled.
 
-    Shape: ``y: (N, O, ...)``, ``x: (N, I, ...)`` or, of a linear layer, ``(..., O)`` and ``(..., I)``.
+    Shape: ``y: (N, O, ...)``, ``x: (N, I, ...)``.
 
     Reference: [Rastegari2016].
     """
@@ -87,14 +87,11 @@ class MagnitudeMap(nn.Module):
     def __init__(self, layer: Any) -> None:
         super().__init__()
         self.spatial = layer.spatial
-        if self.spatial:
-            self.kernel, self.stride, self.dilation = layer.kernel_size, layer.stride, layer.dilation
-            self.groups, self.out_channels, self.padding_mode = layer.groups, layer.out_channels, layer.padding_mode
-            self.sides = tuple(layer._reversed_padding_repeated_twice)
+        self.kernel, self.stride, self.dilation = layer.kernel_size, layer.stride, layer.dilation
+        self.groups, self.out_channels, self.padding_mode = layer.groups, layer.out_channels, layer.padding_mode
+        self.sides = tuple(layer._reversed_padding_repeated_twice)
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
-        if not self.spatial:
-            return y * x.detach().abs().mean(-1, keepdim=True)
         return y * self.scale(x.detach())
 
     def scale(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from onebit.nn.models.convnet import ConvNet
 from onebit.nn.models.mlp import MLP
 from onebit.nn.models.pokebnn import PokeBNN
 from onebit.nn.models.quicknet import QuickNet
+from onebit.nn.models.recurrent import GRUClassifier, LSTMClassifier, RecurrentClassifier, RNNClassifier
 from onebit.nn.models.registry import build, description, rebuild, registry
 from onebit.nn.models.resnet import ResNet, ResNet20
 from onebit.nn.models.vgg import VGGSmall
@@ -15,8 +16,12 @@ __all__ = [
     "MLP",
     "ConditionalMLP",
     "ConvNet",
+    "GRUClassifier",
+    "LSTMClassifier",
     "PokeBNN",
     "QuickNet",
+    "RNNClassifier",
+    "RecurrentClassifier",
     "ResNet",
     "ResNet20",
     "VGGSmall",

@@ -45,7 +45,7 @@ def xnor(variant: str = "bibench") -> Scheme:
     first, and gradients have K and s.
 
     ``"original"``: ``y = K conv(sign x, s sign w)`` with K a map, the mean of ``|x|`` under the kernel at each output
-    (:class:`onebit.nn.layers.MagnitudeMap`); ``dw = (1/n + s 1[|w| <= 1]) G``.
+    (:class:`onebit.nn.layers.MagnitudeMap`), in linear layers of each row; ``dw = (1/n + s 1[|w| <= 1]) G``.
 
     Args:
         variant: ``"bibench"`` or ``"original"``.
@@ -53,14 +53,21 @@ def xnor(variant: str = "bibench") -> Scheme:
     check_choice("variant", variant, VARIANTS)
     if variant == "original":
         weight = functools.partial(BinaryWeight, "clipped", "channel", "average")
-        return Scheme(weight, "sign", MagnitudeMap, name="xnor", settings={"variant": variant})
+        return Scheme(
+            weight,
+            "sign",
+            _magnitude_map,
+            name="xnor",
+            settings={"variant": variant},
+            linear_activation=_scaled_activation,
+        )
     return Scheme(
         "xnor",
         "xnor",
         name="xnor",
         settings={"variant": variant},
         linear_weight=functools.partial(BinaryWeight, "clipped", "channel", "detached", centre=True),
-        linear_activation=functools.partial(BinaryActivation, "clipped", scale="sample", scale_gradient="detached"),
+        linear_activation=_scaled_activation,
     )
 
 
@@ -235,6 +242,14 @@ def _open_weight(scale: str) -> BinaryWeight:
 
 def _open_activation() -> BinaryActivation:
     return BinaryActivation(ClippedSTESign(edge=False))
+
+
+def _scaled_activation() -> BinaryActivation:
+    return BinaryActivation("clipped", scale="sample", scale_gradient="detached")
+
+
+def _magnitude_map(layer: Any) -> MagnitudeMap | None:
+    return MagnitudeMap(layer) if layer.spatial else None
 
 
 def _scale_map(size: int, layer: Any) -> ScaleMap | None:

@@ -26,8 +26,9 @@ def quantize_(
 
     Linear, one- and two-dimensional convolutions and Hugging Face's ``Conv1D`` are swapped; ``nn.MultiheadAttention``
     and ``nn.TransformerEncoderLayer`` are replaced whole, because in eval mode their fast path reads the children's
-    parameters without calling them. Parameter objects, their names and their tying stay, so that an optimizer and a
-    float state dict still fit. An input that cannot be negative gets a centred shift before its sign.
+    parameters without calling them; so are ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN``. Parameter objects, their names and
+    their tying stay, so that an optimizer and a float state dict still fit. An input that cannot be negative gets a
+    centred shift before its sign.
 
     Args:
         model: any module that holds layers.

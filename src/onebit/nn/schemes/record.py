@@ -15,14 +15,12 @@ from typing import Any
 from torch import nn
 
 from onebit.core.errors import UNREADABLE, reason
-from onebit.nn.layers import MultiheadAttention, Quantized, TransformerEncoderLayer
 from onebit.nn.quantizers import Quantizer
 from onebit.nn.schemes import rules
 from onebit.nn.schemes.report import Report, Row
 from onebit.nn.schemes.scheme import Scheme, build, registry
 from onebit.nn.schemes.swap import replace, swap
 
-OF_BITS = (Quantized, MultiheadAttention, TransformerEncoderLayer)
 Step = dict[str, Any]
 
 
@@ -99,7 +97,7 @@ def replay_(model: nn.Module, record: list[Step]) -> Callable[[], None]:
         for row in rows:
             path = f"{step['at']}.{row.path}".strip(".")
             module = modules.get(path)
-            if not row.swapped or isinstance(module, OF_BITS) or id(module) in new:
+            if not row.swapped or (module is not None and rules.is_of_bits(module)) or id(module) in new:
                 continue
             if module is None or not (rules.is_layer(module) or rules.is_whole(module)):
                 raise ValueError(f"the model has no float layer {path!r}, which was swapped when the model was saved")
@@ -136,7 +134,7 @@ def layers(model: nn.Module) -> dict[str, dict[str, Any]]:
                 if isinstance(value, (str, int, float, bool, type(None))) and not name.startswith("_")
                 if name != "training"
             }
-        elif isinstance(module, OF_BITS):
+        elif rules.is_of_bits(module):
             found[path] = {"class": type(module).__name__}
     return found
 

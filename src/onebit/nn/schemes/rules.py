@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from onebit.nn.layers import MultiheadAttention, Quantized, TransformerEncoderLayer
+from onebit.nn.layers import MultiheadAttention, Quantized, Recurrent, TransformerEncoderLayer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 LAYERS = (nn.Linear, *CONVOLUTIONS)
-WHOLE = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
+ATTENTION = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
+RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
+WHOLE = (*ATTENTION, *RECURRENT)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NO_BITS = (nn.Conv3d, *_TRANSPOSED, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
 _PROJECTIONS = (
@@ -48,13 +50,26 @@ def is_conv(module: nn.Module) -> bool:
 
 
 def is_whole(module: nn.Module) -> bool:
-    """Whether ``module`` bypasses its children in eval mode and so is replaced with all of them."""
-    return float_class(module) in WHOLE
+    """Whether ``module`` is replaced with all of its products: attention, which bypasses its children in eval mode, and
+    recurrent layers, which have several weights."""
+    return float_class(module) in WHOLE or (isinstance(module, Recurrent) and module.is_float)
+
+
+def is_recurrent(module: nn.Module) -> bool:
+    """Whether ``module`` is an LSTM, a GRU or an RNN."""
+    return isinstance(module, nn.RNNBase)
+
+
+def is_of_bits(module: nn.Module) -> bool:
+    """Whether ``module`` is a layer of bits."""
+    if isinstance(module, Recurrent):
+        return not module.is_float
+    return isinstance(module, (Quantized, MultiheadAttention, TransformerEncoderLayer))
 
 
 def cannot(module: nn.Module) -> str:
     """Why a module with weights to multiply by cannot be swapped; empty for any other module."""
-    if isinstance(module, (Quantized, MultiheadAttention, TransformerEncoderLayer)):
+    if is_of_bits(module):
         return "of bits already"
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return "embedding"
@@ -132,7 +147,7 @@ def _is_downsample(path: str, module: nn.Module) -> bool:
 
 
 def _is_transformer(model: nn.Module, linear: Sequence[tuple[str, nn.Module]]) -> bool:
-    if any(isinstance(m, (nn.Embedding, nn.EmbeddingBag, *WHOLE)) for m in model.modules()):
+    if any(isinstance(m, (nn.Embedding, nn.EmbeddingBag, *ATTENTION)) for m in model.modules()):
         return True
     return any(_projection(path) or is_transposed(module) for path, module in linear)
 

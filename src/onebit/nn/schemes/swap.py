@@ -6,7 +6,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from onebit.nn.layers import Conv1d, Conv2d, Linear, MultiheadAttention, TransformerEncoderLayer, TransposedLinear
+from onebit.nn.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Conv1d,
+    Conv2d,
+    Linear,
+    MultiheadAttention,
+    TransformerEncoderLayer,
+    TransposedLinear,
+)
 from onebit.nn.quantizers import Quantizer
 from onebit.nn.schemes import rules
 from onebit.nn.schemes.scheme import Scheme
@@ -27,6 +37,10 @@ def swap(module: nn.Module, scheme: Scheme, non_negative: bool = False, values: 
     def inputs() -> Quantizer | None:
         return scheme.input_quantizer(non_negative, linear)
 
+    if rules.is_recurrent(module):
+        recurrent = next(kind for kind in (LSTM, GRU, RNN) if isinstance(module, kind.__mro__[2]))
+        # the state can be negative, whatever the input
+        return recurrent.from_float(module, weight, inputs, lambda: scheme.input_quantizer(linear=True))  # type: ignore[arg-type, return-value]
     if rules.is_whole(module):
         # factories, not objects: each projection gets its own
         kind = MultiheadAttention if isinstance(module, nn.MultiheadAttention) else TransformerEncoderLayer
