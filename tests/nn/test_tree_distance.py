@@ -48,6 +48,15 @@ def test_the_gradient_is_minus_half_the_neighbours_inside_the_window():
     assert not inside.all()
 
 
+def test_a_weight_that_is_not_a_number_counts_as_minus_one():
+    made = onebit.nn.Linear(40, 12, weight_quantizer=onebit.nn.quantizers.PeriodicWeight(stage=1), bias=False)
+    with torch.no_grad():
+        made.weight[3] = float("nan")
+    tree_distance_(made)
+    broadcast(made, Progress(0, 1, 0, 1))
+    assert made.regularizer.edges.any()
+
+
 def test_groups_have_a_tree_each():
     conv = onebit.nn.Conv2d(8, 12, 3, groups=4, weight_quantizer="bnn")
     tree_distance_(conv, warmup=0)

@@ -127,7 +127,7 @@ class TreeDistance(nn.Module):
     def _draw(self) -> Tensor:
         (layer,) = self._of
         groups = int(getattr(layer, "groups", 1))
-        kernels = self._bits().detach().float().cpu().numpy()
+        kernels = np.where(self._bits().float().cpu().numpy() >= 0, np.int8(1), np.int8(-1))  # NaN as its sign: -1
         ends = []
         for group, part in enumerate(np.split(kernels, groups)):
             distances = hamming_matrix(part)
