@@ -39,6 +39,12 @@ def test_a_recipe_survives_yaml(recipe, tmp_path_factory):
     assert Recipe.from_dict(read_yaml(path)) == recipe
 
 
+def test_a_linear_schedule_falls_by_equal_steps_after_its_warm_up():
+    plan = Plan(Recipe(epochs=3, learning_rate=1.0, schedule="linear", warmup_epochs=1), per_epoch=4)
+    rates = [plan.at(step).learning_rate for step in range(plan.steps)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, *(1 - u / 8 for u in range(8))])
+
+
 def test_a_recipe_with_stages_survives_and_sums_their_epochs():
     recipe = Recipe(stages=(Stage(3, learning_rate=0.1), Stage(2, weight_decay=0.0)))
     assert Recipe.from_dict(recipe.to_dict()) == recipe

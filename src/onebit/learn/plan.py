@@ -13,13 +13,15 @@ def schedule_factor(recipe: Recipe, step: int, steps: int, per_epoch: int) -> fl
     """The factor on the learning rate in ``step`` (0..steps-1) of a stage of ``steps``.
 
     With ``w`` warm-up steps: ``(step + 1) / w`` in them; after them, at ``u = step - w`` of ``U = steps - w``:
-    cosine ``(1 + cos(pi u / U)) / 2``; step ``gamma ** (milestones passed)``; constant 1.
+    cosine ``(1 + cos(pi u / U)) / 2``; linear ``1 - u / U``; step ``gamma ** (milestones passed)``; constant 1.
     """
     warm = round(recipe.warmup_epochs * per_epoch)
     if step < warm:
         return (step + 1) / warm
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    if recipe.schedule == "linear":
+        return 1 - (step - warm) / max(1, steps - warm)
     if recipe.schedule == "step":
         return recipe.gamma ** sum(step >= milestone * per_epoch for milestone in recipe.milestones)
     return 1.0

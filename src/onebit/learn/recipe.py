@@ -16,7 +16,7 @@ from onebit.core.registry import unknown
 from onebit.data import Augment
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("cosine", "step", "constant")
+SCHEDULES = ("cosine", "linear", "step", "constant")
 PRECISIONS = ("no", "bf16", "fp16")
 KEEPS = ("last", "best")
 
@@ -81,7 +81,8 @@ class Recipe:
         learning_rate: the highest one.
         momentum, nesterov: of SGD.
         weight_decay: on all parameters; added to the gradient (``sgd``, ``adam``) or decoupled (``adamw``).
-        schedule: ``"cosine"`` to 0, ``"step"`` (times ``gamma`` at each of ``milestones``) or ``"constant"``; per step.
+        schedule: ``"cosine"`` or ``"linear"`` to 0, ``"step"`` (times ``gamma`` at each of ``milestones``) or
+            ``"constant"``; per step.
         warmup_epochs: epochs (or a fraction) in which the learning rate rises linearly, at the start of each stage.
         milestones: epochs of a stage, ascending.
         gamma: factor of ``"step"``.

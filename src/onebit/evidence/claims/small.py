@@ -84,6 +84,7 @@ def train(
     dataset: Dataset,
     seed: int,
     on_epoch: Callable[[nn.Module], None] | None = None,
+    teacher: nn.Module | None = None,
     **recipe: Any,
 ) -> tuple[nn.Module, learn.History]:
     """Make a network from a seed and train it: SGD with momentum 0.9, cosine, batches of 64, no augmentation.
@@ -93,6 +94,7 @@ def train(
         dataset: what to train and test on.
         seed: of the weights and the order of the examples.
         on_epoch: called with the network after each epoch; its gradients are those of the epoch's last batch.
+        teacher: what the recipe's distillation learns from.
         **recipe: further or other fields of ``Recipe``.
     """
     with torch.random.fork_rng(devices=[]):
@@ -109,6 +111,7 @@ def train(
         model,
         dataset,
         Recipe(seed=seed, **chosen),
+        teacher=teacher,
         progress=False,
         on_epoch=None if on_epoch is None else lambda _: on_epoch(model),
     )

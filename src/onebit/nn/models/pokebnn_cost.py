@@ -1,4 +1,4 @@
-"""The element-wise operations of PokeBNN, part by part, as its authors count them."""
+"""The operations of PokeBNN as its authors count them: products by their bits, element-wise ones part by part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from onebit.nn.layers import DPReLU, Gate, PokeConv, ReshapeAdd
+from onebit.nn.layers import DPReLU, Gate, PokeConv, Quantized, ReshapeAdd
 from onebit.nn.models.pokebnn import PokeBNN
 
 #: The names of the counts.
@@ -59,6 +59,38 @@ def elementwise_operations(model: PokeBNN, input_size: Sequence[int]) -> dict[st
     for part in twin.modules():
         part.register_forward_hook(lambda part, given, result: _count(counts, part, given, result))
     twin.blocks.register_forward_hook(lambda _, given, result: counts.update({"final pooling": result.numel()}))
+    twin(torch.zeros(1, *input_size, device="meta"))
+    return counts
+
+
+def multiply_accumulates(model: nn.Module, input_size: Sequence[int]) -> dict[int, int]:
+    """Bits -> multiply-accumulates of the quantized layers of a model for one example, without making a graph.
+
+    Both sides of a layer have the bits of its weight; ACE is ``sum bits^2 n``, CPU64 ``sum bits n / 64``. Float layers
+    do not count: :func:`onebit.ir.cost.ace` of the graph counts all.
+
+    Args:
+        model: any model with :class:`~onebit.nn.layers.Quantized` layers.
+        input_size: of one example, ``(C, H, W)``.
+
+    Reference: [Zhang2022].
+
+    Example:
+        >>> from onebit.nn import models
+        >>> model = models.build("pokebnn", width=0.125, blocks=(1,), channels=(64,), stem="int8", head="int8")
+        >>> multiply_accumulates(model, (3, 32, 32))
+        {8: 199168}
+    """
+    counts: dict[int, int] = {}
+
+    def count(part: Any, _: tuple[Any, ...], result: torch.Tensor) -> None:
+        bits = part.weight_quantizer.num_bits
+        counts[bits] = counts.get(bits, 0) + result.numel() * part.weight[0].numel()
+
+    twin = copy.deepcopy(model).to("meta").eval()
+    for part in twin.modules():
+        if isinstance(part, Quantized):
+            part.register_forward_hook(count)
     twin(torch.zeros(1, *input_size, device="meta"))
     return counts
 
