@@ -49,11 +49,11 @@ def counted(width: float, graph: bool) -> dict[str, Any]:
     """ACE of a PokeBNN on 224x224 images, from its graph or walking through its layers; element-wise operations."""
     image = (3, 224, 224)
     with torch.device("meta"):
-        empty = models.build("pokebnn", width=width, **PUBLISHED)
+        empty = models.PokeBNN(width=width, **PUBLISHED)
     products = multiply_accumulates(empty, image)
     found = {
         "walked": sum(bits**2 * count for bits, count in products.items()),
-        "head": 64 * empty.head.weight.numel(),
+        "head": 64 * empty.head.in_features * empty.head.out_features,
         "elementwise": elementwise_operations(empty, image) if width == 1 else {},
     }
     if graph:
@@ -98,7 +98,7 @@ class Effort(Statement):
         )
 
 
-NETWORK = {"small_images": True, "blocks": (2, 1), "channels": (16, 32)}
+NETWORK: dict[str, Any] = {"small_images": True, "blocks": (2, 1), "channels": (16, 32)}
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "no local shortcut": {"local_shortcut": False},
@@ -109,7 +109,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 BOUND = 3.0
 BOUNDS = (0.25, 0.5, 1.0, 2.0, 3.0, 6.0)
-TRAINING = {"optimizer": "adam", "learning_rate": 2e-3, "schedule": "linear", "reestimate_batches": 8}
+TRAINING: dict[str, Any] = {"optimizer": "adam", "learning_rate": 2e-3, "schedule": "linear", "reestimate_batches": 8}
 
 
 def _network(dataset: Dataset, bound: float, **sizes: Any) -> nn.Module:

@@ -21,7 +21,7 @@ ACTIVATIONS = ("dprelu", "rprelu", "prelu", "relu")
 GATES = {"int4": 4, "int8": 8, "float": None}
 STEM = 32
 #: What makes the network the published one: every layer in few bits.
-PUBLISHED = {"scheme": "pokebnn", "stem": "int8", "gate": "int4", "head": "int8"}
+PUBLISHED: dict[str, Any] = {"scheme": "pokebnn", "stem": "int8", "gate": "int4", "head": "int8"}
 
 
 @registry.register("pokebnn")

@@ -79,7 +79,7 @@ def multiply_accumulates(model: nn.Module, input_size: Sequence[int]) -> dict[in
         >>> from onebit.nn import models
         >>> model = models.build("pokebnn", width=0.125, blocks=(1,), channels=(64,), stem="int8", head="int8")
         >>> multiply_accumulates(model, (3, 32, 32))
-        {8: 199168}
+        {8: 167168}
     """
     counts: dict[int, int] = {}
 
