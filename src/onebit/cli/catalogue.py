@@ -12,9 +12,20 @@ from tyro.conf import Positional, arg
 
 from onebit.cli.output import print_json, print_table
 
-REGISTERED = ("models", "schemes", "operators", "stochastic", "quantizers", "data")
+REGISTERED = ("models", "schemes", "operators", "stochastic", "quantizers", "regularisers", "data")
 Sort = Literal[
-    "all", "systems", "models", "schemes", "operators", "stochastic", "quantizers", "data", "claims", "kinds", "engine"
+    "all",
+    "systems",
+    "models",
+    "schemes",
+    "operators",
+    "stochastic",
+    "quantizers",
+    "regularisers",
+    "data",
+    "claims",
+    "kinds",
+    "engine",
 ]
 
 
@@ -77,8 +88,8 @@ SORTS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
 
 def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
     """List what can be named in other commands: published systems, models, schemes, operators, those with noise
-    (stochastic), quantizers, data sets, claims, kinds of the graph, and the instruction sets that the engine can use on
-    this machine.
+    (stochastic), quantizers, regularisers, data sets, claims, kinds of the graph, and the instruction sets that the
+    engine can use on this machine.
 
     Example: onebit list schemes
 

@@ -36,7 +36,7 @@ def registries() -> dict[str, list[Registry]]:
     """Every registry of components that a person names in commands, by the plural of what is in it."""
     from onebit import data
     from onebit.evidence import claims
-    from onebit.nn import models, operators, quantizers, schemes
+    from onebit.nn import models, operators, quantizers, schemes, tree_distance
 
     return {
         "models": [models.registry],
@@ -44,6 +44,7 @@ def registries() -> dict[str, list[Registry]]:
         "operators": [operators.registry],
         "stochastic": [operators.stochastic_registry],
         "quantizers": [quantizers.weight_registry, quantizers.activation_registry],
+        "regularisers": [tree_distance.registry],
         "data": [data.registry],
         "claims": [claims.registry],
     }

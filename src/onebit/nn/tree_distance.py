@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from onebit.core.errors import check_range
 from onebit.core.progress import Progress
+from onebit.core.registry import Registry
 from onebit.core.spanning import MOST, prim
 from onebit.ir.reuse import hamming_matrix
 from onebit.nn.layers.quantized import Quantized
@@ -20,9 +21,12 @@ from onebit.nn.quantizers.binary import check_choice
 MODES = ("mst", "centre")
 FilterFn = Callable[[nn.Module, str], bool]
 
+registry: Registry[type[nn.Module]] = Registry("regulariser")
 
+
+@registry.register("tree-distance")
 class TreeDistance(nn.Module):
-    """``weight r(t) sum_{(i, j) in T} d(b_i, b_j) / (E n)``: the mean distance along a tree over a layer's kernels.
+    """The mean distance along a tree over a layer's kernels: ``weight r(t) sum_{(i, j) in T} d(b_i, b_j) / (E n)``.
 
     ``d(b_i, b_j) = 1/2 sum_k (1 - b_ik b_jk)`` counts the places where two kernels of n bits differ; the bits are those
     of the layer's weight quantizer, and so is the gradient through them: ``dd/dw_ik = -1/2 b_jk s'(w_ik)``. T has E
