@@ -26,12 +26,17 @@ IGNORED = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default"
 
 def is_plain(program: torch.export.ExportedProgram) -> bool:
     """Whether the program changes nothing in place and has only operators known here: else it must be decomposed first,
-    which takes twice as long as the export itself."""
+    which takes several times as long as the export itself. What does not depend on an input is computed by PyTorch and
+    needs no rule."""
     known = rules.keys() | CREATES | {*IGNORED, "aten.arange.default", "aten.sym_size.int"}
+    inputs = set(program.graph_signature.user_inputs)
+    depends = {node for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs}
     for node in program.graph.nodes:
+        if depends.intersection(node.all_input_nodes):
+            depends.add(node)
         if node.op == "call_function" and node.target not in PLAIN:
             functional = isinstance(node.target, torch._ops.OpOverload) and not node.target._schema.is_mutable
-            if not functional or str(node.target) not in known:
+            if not functional or (node in depends and str(node.target) not in known):
                 return False
         elif node.op == "get_attr":
             return False
