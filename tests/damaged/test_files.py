@@ -18,7 +18,7 @@ import onebit
 from onebit import nn
 from onebit.cli import picture
 from onebit.cli.main import main
-from onebit.data import cifar, idx
+from onebit.data import adult, cifar, fsdd, idx
 from onebit.data.sources import Sources
 from onebit.learn import Recipe, checkpoints, load_run, run, train
 from onebit.learn.recipe import read_yaml
@@ -218,6 +218,32 @@ def test_a_damaged_archive_of_cifar_is_refused_in_a_sentence(tmp_path, monkeypat
     assert complaints(damaged(path.read_bytes(), COUNT // 2), path, cifar.cifar10, sources) == []
     files = (gzip.compress(data, 1) for data in damaged(plain, COUNT // 2))
     assert complaints(files, path, cifar.cifar10, sources) == []
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_damaged_file_of_rows_of_features_is_refused_in_a_sentence(tmp_path, pack):
+    path = tmp_path / "file"
+    data = pack(b"-1 1:1 3:1 \n+1 2:1\n-1\n" * 3)
+    assert complaints(damaged(data, COUNT), path, adult.read, path, 9, 4) == []
+
+
+def test_damaged_recordings_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "file.npz"
+    count = 10 * len(fsdd.SPEAKERS)
+    whole = io.BytesIO()
+    np.savez(
+        whole,
+        audio=np.arange(3 * count, dtype=np.int16),
+        offset=np.arange(count + 1) * 3,
+        digit=np.arange(count) % 10,
+        speaker=np.arange(count) // 10,
+        index=np.zeros(count, np.int64),
+        speaker_names=np.array(fsdd.SPEAKERS),
+        sample_rate=np.array(fsdd.SAMPLE_RATE),
+    )
+    path.write_bytes(whole.getvalue())
+    assert len(fsdd.read(path, 1).waveforms) == count
+    assert complaints(damaged(whole.getvalue(), COUNT), path, fsdd.read, path, 1) == []
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,8 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
     right, seconds = 0, 0.0
     with progress(f"{name}, {len(labels)} examples", len(labels), quiet=json) as advance:
         for start in range(0, len(labels), BATCH):
-            batch = model.normalize(images[start : start + BATCH])
+            batch = images[start : start + BATCH]
+            batch = model.normalize(batch) if dataset.is_images else batch
             began = time.perf_counter()
             found = scores(model, batch)
             predicted = found.argmax(1)

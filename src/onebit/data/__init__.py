@@ -1,11 +1,15 @@
-"""Public data sets in their original formats, as tensors; normalisation and augmentation as tensor operations."""
+"""Public data sets in their original formats, as tensors; normalisation and augmentation as tensor operations.
+
+Images, features, spectrograms, tokens and points are all a :class:`Dataset`: one tensor of inputs, one of labels.
+"""
 
 from __future__ import annotations
 
-from onebit.data import cifar, digits, idx  # noqa: F401 - each registers its sets
+from onebit.data import adult, cifar, digits, fsdd, idx  # noqa: F401 - each registers its sets
 from onebit.data.augment import Augment, normalize, random_crop, random_flip
 from onebit.data.dataset import Dataset, Split, load, registry, stratified
 from onebit.data.sources import DataNotFound
+from onebit.data.speech import logmel
 
 __all__ = [
     "Augment",
@@ -13,6 +17,7 @@ __all__ = [
     "Dataset",
     "Split",
     "load",
+    "logmel",
     "normalize",
     "random_crop",
     "random_flip",

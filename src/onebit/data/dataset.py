@@ -23,8 +23,9 @@ class Split:
     """Examples with their labels.
 
     Args:
-        images: ``(N, C, H, W)`` uint8; inputs of another kind (features, tokens): any other dtype, ``(N, ...)``; floats
-            of a :class:`Dataset` are finite.
+        images: the inputs. Images: ``(N, C, H, W)`` uint8. Of any other kind: any other dtype, ``(N, ...)``: features
+            ``(N, D)``, spectrograms ``(N, 1, mels, frames)``, points ``(N, 3, P)`` float32, tokens ``(N, T)`` int64
+            of which 0 pads. Floats of a :class:`Dataset` are finite.
         labels: ``(N,)`` int64.
     """
 
@@ -41,6 +42,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def inputs(self) -> Tensor:
+        """``images``, by the name that fits inputs of every kind."""
+        return self.images
 
     def take(self, indices: Tensor) -> Split:
         """The examples at ``indices`` ``(M,)`` int64, in that order."""
@@ -79,7 +85,7 @@ class Dataset:
             if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.num_classes:
                 low, high = int(split.labels.min()), int(split.labels.max())
                 raise ValueError(f"labels of the {part} part must be 0..{self.num_classes - 1}, got {low}..{high}")
-        channels = self.train.images.shape[1] if self.train.images.dtype == torch.uint8 else 0
+        channels = self.train.images.shape[1] if self.is_images else 0
         if (self.mean or self.std) and not len(self.mean) == len(self.std) == channels:
             raise ValueError(f"mean and std must have {channels} numbers, got {len(self.mean)} and {len(self.std)}")
         for mean, std in zip(self.mean, self.std):
@@ -87,8 +93,13 @@ class Dataset:
             check_positive("std", std)
 
     @property
+    def is_images(self) -> bool:
+        """Whether the inputs are images of bytes: what augmentation, normalisation and pictures are for."""
+        return self.train.images.dtype == torch.uint8
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example: ``(C, H, W)`` for images."""
+        """Shape of one example: ``(C, H, W)`` for images and spectrograms, ``(D,)`` for features."""
         return tuple(self.train.images.shape[1:])
 
     def limit(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:

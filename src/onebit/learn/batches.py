@@ -63,7 +63,11 @@ class Batches:
         home = device if resident else torch.device("cpu")
         self.images, self.labels = split.images.to(home), split.labels.to(home)
         self.augment = recipe.augment if isinstance(recipe.augment, Augment) else data.augment
-        if recipe.augment is False or split.images.dtype != torch.uint8:
+        if isinstance(recipe.augment, Augment) and recipe.augment and not data.is_images:
+            raise ValueError(
+                f"augment crops and flips images, and data set {data.name!r} has none: leave it out of the recipe"
+            )
+        if recipe.augment is False or not data.is_images:
             self.augment = Augment()
         self._orders: dict[str | int, Tensor] = {}
 

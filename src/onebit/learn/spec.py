@@ -79,11 +79,21 @@ class ModelSpec:
         self.built_scheme()
 
     def fitted(self, data: Dataset) -> ModelSpec:
-        """The same with the sizes that follow from ``data``, where the model has them and they were not given."""
+        """The same with the sizes that follow from ``data``, where the model has them and they were not given.
+
+        Raises:
+            ValueError: the model takes images ``(C, H, W)`` and the data have examples of another shape, or the
+                examples are tokens and the model is none of tokens.
+        """
         from onebit.nn import models
 
         known = inspect.signature(models.registry[self.name]).parameters
         shape = data.input_shape
+        if "in_channels" in known and len(shape) != 3:
+            raise ValueError(
+                f"model {self.name!r} takes examples (C, H, W), and those of data set {data.name!r} have shape "
+                f"{shape}: choose a model for them, such as 'mlp' for features"
+            )
         follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
         if len(shape) == 3:
             follow |= {"in_channels": shape[0], "image_size": shape[1], "frame_features": shape[0] * shape[2]}
