@@ -47,7 +47,7 @@ def test_a_waveform_of_two_channels_is_refused():
 
 def test_the_spoken_digits_hold_their_counts_in_both_splits(load_dataset):
     official = load_dataset("fsdd")
-    assert tuple(official.train.inputs.shape) == (1200, 1, 32, 64)
+    assert tuple(official.train.inputs.shape) == (1200, 1, 64, 32)
     assert torch.bincount(official.train.labels).tolist() == [120] * 10
     assert torch.bincount(official.test.labels).tolist() == [30] * 10
     assert abs(float(official.train.inputs.double().mean())) < 1e-6

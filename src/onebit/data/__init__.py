@@ -5,17 +5,19 @@ Images, features, spectrograms, tokens and points are all a :class:`Dataset`: on
 
 from __future__ import annotations
 
-from onebit.data import adult, cifar, digits, fsdd, idx  # noqa: F401 - each registers its sets
+from onebit.data import adult, cifar, digits, fsdd, glue, idx  # noqa: F401 - each registers its sets
 from onebit.data.augment import Augment, normalize, random_crop, random_flip
 from onebit.data.dataset import Dataset, Split, load, registry, stratified
 from onebit.data.sources import DataNotFound
 from onebit.data.speech import logmel
+from onebit.data.wordpiece import WordPiece
 
 __all__ = [
     "Augment",
     "DataNotFound",
     "Dataset",
     "Split",
+    "WordPiece",
     "load",
     "logmel",
     "normalize",

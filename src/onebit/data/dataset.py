@@ -24,7 +24,7 @@ class Split:
 
     Args:
         images: the inputs. Images: ``(N, C, H, W)`` uint8. Of any other kind: any other dtype, ``(N, ...)``: features
-            ``(N, D)``, spectrograms ``(N, 1, mels, frames)``, points ``(N, 3, P)`` float32, tokens ``(N, T)`` int64
+            ``(N, D)``, spectrograms ``(N, 1, frames, bands)``, points ``(N, 3, P)`` float32, tokens ``(N, T)`` int64
             of which 0 pads. Floats of a :class:`Dataset` are finite.
         labels: ``(N,)`` int64.
     """
@@ -66,6 +66,8 @@ class Dataset:
         mean, std: one number a channel, of the training images scaled to 0..1, std above 0; empty for inputs that are
             no images.
         augment: the augmentation that is customary for the set.
+        num_tokens: inputs are tokens ``0..num_tokens-1``, 0 pads; 0 for inputs that are no tokens.
+        metric: the measure that is customary for the set, ``"accuracy"`` or ``"matthews"``.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Dataset:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     augment: Augment = field(default_factory=Augment)
+    num_tokens: int = 0
+    metric: str = "accuracy"
 
     def __post_init__(self) -> None:
         if len(self.class_names) != self.num_classes:
@@ -85,9 +89,18 @@ class Dataset:
             if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.num_classes:
                 low, high = int(split.labels.min()), int(split.labels.max())
                 raise ValueError(f"labels of the {part} part must be 0..{self.num_classes - 1}, got {low}..{high}")
+            if self.num_tokens and (split.images.dtype != torch.int64 or split.images.ndim != 2):
+                got = f"{split.images.dtype} {tuple(split.images.shape)}"
+                raise ValueError(f"tokens of the {part} part must be int64 (N, T), got {got}")
+            if self.num_tokens and split.images.numel():
+                low, high = int(split.images.min()), int(split.images.max())
+                if not 0 <= low <= high < self.num_tokens:
+                    raise ValueError(f"tokens of the {part} part must be 0..{self.num_tokens - 1}, got {low}..{high}")
         channels = self.train.images.shape[1] if self.is_images else 0
         if (self.mean or self.std) and not len(self.mean) == len(self.std) == channels:
             raise ValueError(f"mean and std must have {channels} numbers, got {len(self.mean)} and {len(self.std)}")
+        if self.metric not in ("accuracy", "matthews"):
+            raise ValueError(f"metric must be 'accuracy' or 'matthews', got {self.metric!r}")
         for mean, std in zip(self.mean, self.std):
             check_range("mean", mean)
             check_positive("std", std)

@@ -74,9 +74,9 @@ def read(path: Path, takes: int = TAKES) -> Clips:
 def fsdd(sources: Sources, test_speaker: str | None = None) -> Dataset:
     """Spoken digits, 6 speakers at 8 kHz, as log-mel spectrograms: 1,200 + 300 recordings [Jackson2018].
 
-    Inputs: ``(N, 1, 32, 64)`` float32, :func:`onebit.data.logmel` of 32 bands and 64 frames (0.65 s), less the mean of
-    the training part and divided by its standard deviation, one number each. The recordings 0..24 of 50 of each speaker
-    and digit.
+    Inputs: ``(N, 1, 64, 32)`` float32, :func:`onebit.data.logmel` of 64 frames (0.65 s), each of 32 bands, less the
+    mean of the training part and divided by its standard deviation, one number each. The recordings 0..24 of 50 of each
+    speaker and digit.
 
     Args:
         sources: where the file is.
@@ -89,7 +89,7 @@ def fsdd(sources: Sources, test_speaker: str | None = None) -> Dataset:
     how = "make it from github.com/Jakobovski/free-spoken-digit-dataset (audio: the recordings end to end, offset, ...)"
     clips = read(sources.fetch(Remote(FILE), ("fsdd",), how=how))
     tested = clips.take < TEST_TAKES if test_speaker is None else clips.speaker == SPEAKERS.index(test_speaker)
-    x = np.stack([logmel(waveform, SAMPLE_RATE) for waveform in clips.waveforms])[:, None]
+    x = np.stack([logmel(waveform, SAMPLE_RATE).T for waveform in clips.waveforms])[:, None]
     heard = x[~tested].astype(np.float64)
     x = ((x - heard.mean()) / heard.std()).astype(np.float32)
     whole = Split(torch.from_numpy(x), torch.from_numpy(clips.digit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onebit.learn.agreement import matthews, measure
 from onebit.learn.batches import Batch
 from onebit.learn.divergence import Diverged
 from onebit.learn.evaluation import Metrics, evaluate, outputs, predict
@@ -35,6 +36,8 @@ __all__ = [
     "evaluate",
     "fit",
     "load_run",
+    "matthews",
+    "measure",
     "outputs",
     "predict",
     "reestimate",

@@ -94,7 +94,14 @@ class ModelSpec:
                 f"model {self.name!r} takes examples (C, H, W), and those of data set {data.name!r} have shape "
                 f"{shape}: choose a model for them, such as 'mlp' for features"
             )
+        if data.num_tokens and "num_tokens" not in known:
+            raise ValueError(
+                f"model {self.name!r} takes numbers, and the examples of data set {data.name!r} are tokens of a "
+                "vocabulary: choose a model of tokens, one with the size num_tokens"
+            )
         follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
+        if data.num_tokens:
+            follow["num_tokens"] = data.num_tokens
         if len(shape) == 3:
             follow |= {"in_channels": shape[0], "image_size": shape[1], "frame_features": shape[0] * shape[2]}
         sizes = {name: value for name, value in follow.items() if name in known} | self.sizes
