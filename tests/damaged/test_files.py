@@ -18,7 +18,7 @@ import onebit
 from onebit import nn
 from onebit.cli import picture
 from onebit.cli.main import main
-from onebit.data import adult, cifar, fsdd, idx
+from onebit.data import adult, cifar, fsdd, glue, idx, shapes3d
 from onebit.data.sources import Sources
 from onebit.learn import Recipe, checkpoints, load_run, run, train
 from onebit.learn.recipe import read_yaml
@@ -225,6 +225,20 @@ def test_a_damaged_file_of_rows_of_features_is_refused_in_a_sentence(tmp_path, p
     path = tmp_path / "file"
     data = pack(b"-1 1:1 3:1 \n+1 2:1\n-1\n" * 3)
     assert complaints(damaged(data, COUNT), path, adult.read, path, 9, 4) == []
+
+
+def test_damaged_meshes_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "file"
+    mesh = b"OFF\n4 2 0\n0 0 0\n2 0 0\n2 2 0\n0 2 0\n3 0 1 2\n3 0 2 3\n"
+    assert complaints(damaged(mesh, COUNT), path, shapes3d.read, path) == []
+    assert complaints(damaged(gzip.compress(mesh), COUNT), path, shapes3d.read, path) == []
+
+
+def test_damaged_sentences_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "file"
+    text = b"sentence\tlabel\na b \t1\nb\t0\n"
+    assert complaints(damaged(text, COUNT), path, glue.read_sst2, path, 2) == []
+    assert complaints(damaged(gzip.compress(text), COUNT), path, glue.read_sst2, path, 2) == []
 
 
 def test_damaged_recordings_are_refused_in_a_sentence(tmp_path):

@@ -5,7 +5,7 @@ Images, features, spectrograms, tokens and points are all a :class:`Dataset`: on
 
 from __future__ import annotations
 
-from onebit.data import adult, cifar, digits, fsdd, glue, idx  # noqa: F401 - each registers its sets
+from onebit.data import adult, cifar, digits, fsdd, glue, idx, shapes3d  # noqa: F401 - each registers its sets
 from onebit.data.augment import Augment, normalize, random_crop, random_flip
 from onebit.data.dataset import Dataset, Split, load, registry, stratified
 from onebit.data.sources import DataNotFound
