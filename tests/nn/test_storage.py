@@ -118,7 +118,8 @@ def test_the_report_comes_back_word_for_word(scheme: str, tmp_path):
 @pytest.mark.parametrize("name", sorted(models.registry))
 @pytest.mark.parametrize("scheme", [None, "biper", schemes.dorefa(2, 3)], ids=["float", "biper", "settings"])
 def test_a_model_built_by_name_loads_without_it(name: str, scheme, tmp_path):
-    model = models.build(name, num_classes=3, width=4, scheme=scheme).eval()
+    sizes = {"pokebnn": {"blocks": [1, 1], "channels": [8, 16]}}.get(name, {"width": 4})  # its width is a factor
+    model = models.build(name, num_classes=3, scheme=scheme, **sizes).eval()
     onebit.save(model, tmp_path / "m")
     loaded = onebit.load(tmp_path / "m")
     assert type(loaded) is type(model)
