@@ -87,7 +87,8 @@ def notes(demo: Demo) -> list[str]:
     return [
         "The float32 twin has the same architecture without quantizers and was trained by the same recipe; its size is "
         "that of its state as safetensors.",
-        f"Latencies are medians of runs that took turns in one process, one thread each; the engine used {demo.isa}.",
+        "Latencies are medians of runs that took turns in one process, three in a row, one thread each; "
+        f"the engine used {demo.isa}.",
         f"{demo.epochs} epochs of training: {demo.training_seconds:.0f} s (float twin: "
         f"{demo.float_training_seconds:.0f} s).",
     ]
