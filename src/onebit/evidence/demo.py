@@ -221,7 +221,8 @@ def in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size
 def latencies(engine, twin, x: np.ndarray, folder: Path, repeats: int) -> dict[str, Timing]:
     """Seconds of one run on ``x``: the engine, the float twin in PyTorch and in ONNX Runtime, taking turns.
 
-    As in the benchmark, three timed runs follow one that is not timed. ONNX Runtime is left out where it is not installed.
+    As in the benchmark, three timed runs follow one that is not timed. ONNX Runtime is left out where it is not
+    installed.
     """
     tensor, out = torch.from_numpy(x), engine.run(x)
     calls: dict[str, Callable[[], object]] = {
