@@ -334,7 +334,7 @@ def test_the_command_prints_the_parts_of_a_record_that_are_asked_for(found, tmp_
 
 
 RECORDED = re.compile(
-    r"^```console\n(onebit bench (engine|lowbit) --recorded[^\n]*)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^```console\n(onebit bench (engine|lowbit) --recorded[^\n]*)\n```\n\n```text\n(.*?)^```$", re.M | re.S
 )
 
 
