@@ -112,7 +112,7 @@ def test_weights_without_a_range_are_numbers_with_a_finite_gradient(name, channe
 @every_weight
 def test_huge_weights_have_a_finite_gradient_unless_their_mean_leaves_float32(name):
     value, _, _, gradient = quantized(*weight_of(name, "huge"), True)
-    assert finite(gradient) or name == "reste"
+    assert finite(gradient) or name in ("reste", "recu", "fda"), "their power, variance, mean leave float32"
     assert value[0].isinf().any() or finite(value) or name in ("biper, optimal", "biper, mean", "absmean", "bitnet")
 
 
