@@ -38,18 +38,16 @@ class NoiseAdaptation(nn.Module):
         self.reduce = nn.Linear(features, hidden, bias=False, device=reference.device, dtype=reference.dtype)
         self.expand = nn.Linear(hidden, features, bias=False, device=reference.device, dtype=reference.dtype)
         self.register_buffer("amount", torch.zeros((), device=reference.device))
-        #: Whether the amount is above 0: else nothing is computed, and 0 times infinity spoils nothing.
-        self.active = False
 
     def on_progress(self, progress: Progress) -> None:
         """Set the amount for this epoch."""
         ahead = min(progress.epoch + 1, progress.epochs) / progress.epochs if progress.epochs else 1.0
-        self.active = ahead < 1
-        self.amount.fill_(0.05 * (1 + math.cos(math.pi * ahead)) if self.active else 0.0)
+        self.amount.fill_(0.05 * (1 + math.cos(math.pi * ahead)) if ahead < 1 else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         noise = self.expand(torch.relu(self.reduce(x))) + 0.1 * torch.sin(x)
-        return noise * self.amount.to(noise.dtype)
+        amount = self.amount.to(noise.dtype)
+        return torch.where(amount > 0, noise * amount, 0)  # 0 times infinity would spoil the sign
 
     def extra_repr(self) -> str:
         return f"features={self.reduce.in_features}, hidden={self.reduce.out_features}"
@@ -83,7 +81,7 @@ class AdaptedWeight(BinaryWeight):
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale, *_ = self.encode(x)
-        if self.training and self.adaptation is not None and self.adaptation.active:
+        if self.training and self.adaptation is not None:
             codes = codes + self.adaptation(x.flatten(1)).view_as(x)
         return scaled_value(codes, scale, self.scale_gradient)
 
@@ -112,7 +110,7 @@ class AdaptedActivation(BinaryActivation):
         self.adaptation = _adaptation(self.adaptation, reference.shape[channel_dim], reference)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.adaptation is None or not self.adaptation.active:
+        if not self.training or self.adaptation is None:
             return super().forward(x)
         z = self.before_sign(x)
         noise = self.adaptation(z.movedim(self.channel_dim, -1)).movedim(-1, self.channel_dim)
