@@ -80,6 +80,25 @@ def test_failed_runs_are_named_and_the_others_kept(tmp_path, monkeypatch):
     assert calls == [1, -1, 2]
 
 
+def test_a_claim_that_is_stopped_says_that_it_goes_on_and_does(tmp_path, monkeypatch, capsys):
+    def stopped_at_two(value: int, seed: int) -> dict[str, Any]:
+        if value == 2:
+            raise KeyboardInterrupt
+        return double(value, seed)
+
+    calls.clear()
+    monkeypatch.setitem(claims.registry._items, "biper", Claim("biper", [Doubles()]))
+    arguments = ["claim", "biper", "--scale", "smoke", "--folder", str(tmp_path / "runs")]
+    stopped_at_two.__qualname__, stopped_at_two.__module__ = double.__qualname__, double.__module__
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Doubles, "measure", staticmethod(stopped_at_two))
+        assert main(arguments) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"onebit claim: stopped; the same command goes on with the runs in {tmp_path / 'runs' / 'biper'}"
+    assert main(arguments) == 0
+    assert calls == [1, 2, 3]
+
+
 def test_unknown_statements_scales_outcomes_and_systems_are_named():
     claim = Claim("qnn", [Doubles()])
     with pytest.raises(ValueError, match="statements 1 to 1, got 2"):

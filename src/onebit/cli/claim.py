@@ -46,6 +46,7 @@ def claim(
         json: print the records as JSON instead of text.
     """
     from onebit.core.catalogue import find
+    from onebit.core.errors import resumable
     from onebit.evidence import claims, records
     from onebit.evidence.claims.run import recheck
 
@@ -55,7 +56,8 @@ def claim(
     for number in numbers:
         text = found.statement(number).text
         note(f"{found.system.short_title}, statement {number}: {text}")
-        record = recheck(found, number, scale, folder, jobs=jobs, progress=True)
+        with resumable(lambda: f"the same command goes on with the runs in {folder / found.system.slug}"):
+            record = recheck(found, number, scale, folder, jobs=jobs, progress=True)
         made.append(record)
         if not json:
             _print(record)
