@@ -89,12 +89,14 @@ def test_yaml_numbers_without_a_dot_are_numbers(tmp_path):
 
 
 def test_a_job_survives_yaml_and_names_its_mistakes(tmp_path):
-    job = Job(ModelSpec("mlp", {"width": 8}, "bnn"), "digits", Recipe(epochs=2), teacher="runs/float")
+    job = Job(ModelSpec("mlp", {"width": 8}, "bnn"), "digits", Recipe(epochs=2), "runs/float", "runs/start", 100, 50)
     job.to_yaml(tmp_path / "job.yaml")
     assert Job.from_yaml(tmp_path / "job.yaml") == job
     (tmp_path / "job.yaml").write_text("model: {name: mlp}\ndata: digit\n")
     with pytest.raises(ValueError, match=r"job\.yaml: unknown data set 'digit' \(did you mean 'digits'\?\)"):
         Job.from_yaml(tmp_path / "job.yaml")
+    with pytest.raises(ValueError, match="examples must be an integer of 1 or more, got 0"):
+        Job(job.model, "digits", examples=0)
     (tmp_path / "job.yaml").write_text("model: [\n")
     with pytest.raises(ValueError, match=r"is no YAML file"):
         Job.from_yaml(tmp_path / "job.yaml")

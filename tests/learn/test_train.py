@@ -75,6 +75,24 @@ def test_a_teacher_may_be_the_folder_of_a_run(tmp_path, digits):
     assert Job.from_yaml(tmp_path / "bits" / run_folder.RECIPE).teacher == job.teacher
 
 
+def test_training_begins_from_the_weights_of_a_run(tmp_path, digits):
+    small = digits.limit(train=128)
+    sizes = {"width": 16}
+    twin = train(ModelSpec("mlp", sizes), small, Recipe(epochs=1), tmp_path / "float", progress=False).model
+    # One step so small that it changes nothing leaves the weights that training began from.
+    still = Recipe(epochs=1, optimizer="sgd", learning_rate=1e-30, batch_size=64, reestimate_batches=0)
+    job = Job(ModelSpec("mlp", sizes, "react"), "digits", still, start=str(tmp_path / "float"), examples=128)
+    found = job.run(tmp_path / "bits", progress=False)
+    own = dict(found.model.named_parameters())
+    assert len(found.data.train) == 128
+    assert all(torch.equal(own[name], value) for name, value in twin.named_parameters())
+    assert len(own) > len(dict(twin.named_parameters()))  # the thresholds of react
+    read = Job.from_yaml(tmp_path / "bits" / run_folder.RECIPE)
+    assert (read.start, read.examples, read.test_examples) == (job.start, 128, None)
+    with pytest.raises(ValueError, match=r"its parameter 1\.weight of shape \(16, 64\) there has shape \(8, 64\)"):
+        train(ModelSpec("mlp", {"width": 8}), small, still, start=twin, progress=False)
+
+
 def test_a_folder_without_a_finished_run_says_so(tmp_path, digits):
     with pytest.raises(FileNotFoundError, match="there is no run in it"):
         load_run(tmp_path)

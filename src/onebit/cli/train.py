@@ -7,7 +7,7 @@ from typing import Any
 
 from tyro.conf import OmitArgPrefixes
 
-from onebit.cli.arguments import Name, OptionalPath, Output, Sizes
+from onebit.cli.arguments import Name, OptionalInt, OptionalPath, Output, Sizes
 from onebit.cli.flags import given, recipe_flags
 from onebit.cli.model import check_sizes, parse_sizes
 from onebit.cli.output import print_json
@@ -26,6 +26,9 @@ def train(
     scheme: Name = "",
     size: Sizes = (),
     teacher: Name = "",
+    start: Name = "",
+    examples: OptionalInt = None,
+    test_examples: OptionalInt = None,
     output: Output = None,
     resume: bool = False,
     settings: OmitArgPrefixes[RecipeFlags] = NONE_GIVEN,  # type: ignore[valid-type]
@@ -44,12 +47,16 @@ def train(
         scheme: how layers become bits; see `onebit list schemes`. Without one: the float network.
         size: NAME=VALUE of the model, such as width=32; several may follow.
         teacher: the folder of a finished run, for --distillation.
+        start: the folder of a finished run of the same architecture, such as the float twin's: begin with its weights.
+        examples: so many training examples, every class by its share; all by default.
+        test_examples: so many test examples; all by default.
         output: the folder of the run; runs/DATA-MODEL-SCHEME by default.
         resume: go on with the run in that folder if there is one.
         settings: of the recipe.
         json: print the result as JSON and nothing else.
     """
-    job = _job(recipe, model, data, scheme, size, teacher, given(settings))
+    others = {"teacher": teacher, "start": start, "examples": examples, "test_examples": test_examples}
+    job = _job(recipe, model, data, scheme, size, others, given(settings))
     folder = output or Path("runs") / "-".join([job.data, job.model.name, job.model.scheme or "float"])
     if not resume and (folder / "checkpoint.safetensors").exists():
         raise ValueError(
@@ -77,7 +84,7 @@ def _speaks() -> bool:
     return bool(PartialState().is_main_process)
 
 
-def _job(recipe: Path | None, model: str, data: str, scheme: str, size: tuple[str, ...], teacher: str, flags: dict):
+def _job(recipe: Path | None, model: str, data: str, scheme: str, size: tuple[str, ...], others: dict, flags: dict):
     from onebit import learn
     from onebit.nn import models, schemes
 
@@ -100,6 +107,5 @@ def _job(recipe: Path | None, model: str, data: str, scheme: str, size: tuple[st
     values["model"] = chosen
     values["data"] = data or values.get("data", "digits")
     values["recipe"] = {**values.get("recipe", {}), **flags}
-    if teacher:
-        values["teacher"] = teacher
+    values |= {name: value for name, value in others.items() if value not in ("", None)}
     return learn.Job.from_dict(values)

@@ -14,7 +14,7 @@ from onebit.learn.run import Run, load_run
 from onebit.learn.score import ScoreFunction
 from onebit.learn.spec import ModelSpec
 from onebit.learn.statistics import reestimate
-from onebit.learn.train import Job, Result, train
+from onebit.learn.train import Job, Result, begin_from, train
 
 __all__ = [
     "BackPropagation",
@@ -33,6 +33,7 @@ __all__ = [
     "ScoreFunction",
     "Session",
     "Stage",
+    "begin_from",
     "evaluate",
     "fit",
     "load_run",

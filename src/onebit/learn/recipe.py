@@ -21,7 +21,8 @@ PRECISIONS = ("no", "bf16", "fp16")
 KEEPS = ("last", "best")
 
 
-def _check_int(name: str, value: int, low: int) -> None:
+def check_int(name: str, value: int, low: int) -> None:
+    """``ValueError`` where ``value`` is no integer of ``low`` or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name} must be an integer of {low} or more, got {shown(value)}")
 
@@ -45,7 +46,7 @@ class Stage:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        _check_int("epochs of a stage", self.epochs, 1)
+        check_int("epochs of a stage", self.epochs, 1)
         if self.learning_rate is not None:
             check_positive("learning_rate of a stage", self.learning_rate)
         if self.weight_decay is not None:
@@ -138,13 +139,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_int("epochs", self.epochs, 0)
-        _check_int("batch_size", self.batch_size, 1)
-        _check_int("reestimate_batches", self.reestimate_batches, 0)
-        _check_int("seed", self.seed, 0)
+        check_int("epochs", self.epochs, 0)
+        check_int("batch_size", self.batch_size, 1)
+        check_int("reestimate_batches", self.reestimate_batches, 0)
+        check_int("seed", self.seed, 0)
         for name in ("patience", "threads"):
             if getattr(self, name) is not None:
-                _check_int(name, getattr(self, name), 1)
+                check_int(name, getattr(self, name), 1)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("precision", self.precision, PRECISIONS)
