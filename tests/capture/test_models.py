@@ -19,6 +19,7 @@ SMALL = {
     "resnet18": ({"width": 2, "num_classes": 10}, (3, 33, 33)),
     "pokebnn": ({"blocks": (1, 1), "channels": (8, 16), "num_classes": 10}, (3, 17, 18)),
     "quicknet": ({"width": 4, "num_classes": 10}, (3, 33, 33)),
+    "pointnet": ({"width": 8, "features": 16}, (3, 9)),
     "lstm-classifier": ({"frame_features": 6, "width": 8, "depth": 2, "bidirectional": True}, (3, 6)),
 }
 EVERY_SCHEME = ("mlp", "convnet")

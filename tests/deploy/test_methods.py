@@ -14,6 +14,7 @@ SIZES = {
     "mlp": ({"in_features": 12, "width": 8, "depth": 1}, (4, 12)),
     "vgg-small": ({"width": 2, "image_size": 8}, (4, 3, 8, 8)),
     "resnet20": ({"width": 2}, (4, 3, 6, 6)),
+    "pointnet": ({"width": 4, "features": 8}, (4, 3, 5)),
     "gru-classifier": ({"frame_features": 6, "width": 8}, (4, 2, 6)),
 }
 

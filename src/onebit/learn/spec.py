@@ -82,8 +82,8 @@ class ModelSpec:
         """The same with the sizes that follow from ``data``, where the model has them and they were not given.
 
         Raises:
-            ValueError: the model takes images ``(C, H, W)`` and the data have examples of another shape, or the
-                examples are tokens and the model is none of tokens.
+            ValueError: the model takes images, points or tokens and the examples are something else, or the examples
+                are tokens and the model is none of tokens.
         """
         from onebit.nn import models
 
@@ -94,6 +94,11 @@ class ModelSpec:
                 f"model {self.name!r} takes examples (C, H, W), and those of data set {data.name!r} have shape "
                 f"{shape}: choose a model for them, such as 'mlp' for features"
             )
+        if "point_features" in known and (len(shape) != 2 or data.num_tokens):
+            raise ValueError(
+                f"model {self.name!r} takes clouds of points (F, P), and the examples of data set {data.name!r} have "
+                f"shape {shape}: choose a model for them, such as 'convnet' for images"
+            )
         if data.num_tokens and "num_tokens" not in known:
             raise ValueError(
                 f"model {self.name!r} takes numbers, and the examples of data set {data.name!r} are tokens of a "
@@ -102,6 +107,8 @@ class ModelSpec:
         follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
         if data.num_tokens:
             follow["num_tokens"] = data.num_tokens
+        if len(shape) == 2:
+            follow["point_features"] = shape[0]
         if len(shape) == 3:
             follow |= {"in_channels": shape[0], "image_size": shape[1], "frame_features": shape[0] * shape[2]}
         sizes = {name: value for name, value in follow.items() if name in known} | self.sizes

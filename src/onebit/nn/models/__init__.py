@@ -5,6 +5,7 @@ from __future__ import annotations
 from onebit.nn.models.conditional import ConditionalMLP
 from onebit.nn.models.convnet import ConvNet
 from onebit.nn.models.mlp import MLP
+from onebit.nn.models.pointnet import PointNet
 from onebit.nn.models.pokebnn import PokeBNN
 from onebit.nn.models.quicknet import QuickNet
 from onebit.nn.models.recurrent import GRUClassifier, LSTMClassifier, RecurrentClassifier, RNNClassifier
@@ -18,6 +19,7 @@ __all__ = [
     "ConvNet",
     "GRUClassifier",
     "LSTMClassifier",
+    "PointNet",
     "PokeBNN",
     "QuickNet",
     "RNNClassifier",

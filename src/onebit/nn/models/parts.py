@@ -99,6 +99,13 @@ def head(in_features: int, num_classes: int, name: str) -> nn.Linear:
     return nn.Linear(in_features, num_classes)
 
 
+class LastNorm(nn.BatchNorm1d):
+    """Batch norm of the last dimension: ``(N, L, C)`` to the same, where ``nn.BatchNorm1d`` wants ``(N, C, L)``."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
 class Shortcut(nn.Module):
     """A shortcut without parameters: average pooling where the map shrinks, more channels where they grow.
 
