@@ -87,7 +87,7 @@ class Job:
 
     def run(self, folder: str | Path | None = None, resume: bool = False, **options: Any) -> Result:
         """Do it: :func:`train`."""
-        given = {"teacher": self.teacher, "start": self.start}
+        given: dict[str, Any] = {"teacher": self.teacher, "start": self.start}
         notes = {name: value for name in OPTIONAL if (value := getattr(self, name)) is not None}
         return train(self.model, self.load(), self.recipe, folder, resume, **given, notes=notes, **options)
 

@@ -1,0 +1,29 @@
+"""Evaluation tracks: which method of binarization works on which problem, and at what cost [Qin2023].
+
+Every track is a list of cells - mostly a network trained once - and a summary, a pure function of their rows.
+"""
+
+from __future__ import annotations
+
+from onebit.evidence.tracks import accuracy  # noqa: F401 - tracks register themselves
+from onebit.evidence.tracks.record import Record, append, newest
+from onebit.evidence.tracks.run import run
+from onebit.evidence.tracks.tasks import ARCHITECTURES, FLOAT, METHODS, SCALES, TASKS
+from onebit.evidence.tracks.track import Phase, Plan, Summary, Track, registry
+
+__all__ = [
+    "ARCHITECTURES",
+    "FLOAT",
+    "METHODS",
+    "SCALES",
+    "TASKS",
+    "Phase",
+    "Plan",
+    "Record",
+    "Summary",
+    "Track",
+    "append",
+    "newest",
+    "registry",
+    "run",
+]

@@ -1,0 +1,68 @@
+"""Measure a track: do the cells that are missing, give the rows of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from onebit.evidence import sweep
+from onebit.evidence.executors import Executor
+from onebit.evidence.tracks.cells import Cell
+from onebit.evidence.tracks.track import Measure, Phase, Plan, Track
+
+ROWS = "rows.jsonl"
+
+
+def run(
+    track: Track,
+    plan: Plan,
+    folder: str | Path,
+    *,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> list[sweep.Row]:
+    """The rows of a track, measured now where ``folder`` does not hold them yet.
+
+    All tracks may share a folder: what one has measured another does not measure again, and networks that one has
+    trained another takes as they are. Stopped at any moment, killed included, the same call goes on: with the cells
+    that are missing, and within a training from its last checkpoint.
+
+    Args:
+        track: in :data:`onebit.evidence.tracks.registry`.
+        plan: what to compare.
+        folder: of ``rows.jsonl`` and of ``runs``, a run folder a network. Several machines need it at one path.
+        jobs: processes of this machine, one thread each; what is timed is done one after the other all the same.
+        executor: instead of ``jobs``: see :mod:`onebit.evidence.executors`.
+        progress: show a table that fills.
+    """
+    rows: list[sweep.Row] = []
+    for phase in track.phases(plan):
+        rows += sweep.run(
+            partial(_measured, phase.measure, str(folder)),
+            named(phase),
+            Path(folder) / ROWS,
+            version=phase.version,
+            jobs=1 if phase.alone else jobs,
+            executor=None if phase.alone else executor,
+            progress=progress,
+        )
+    return rows
+
+
+def _measured(measure: Measure, folder: str, settings: dict[str, Any]) -> Mapping[str, Any]:
+    return measure(settings, folder)
+
+
+def named(phase: Phase) -> dict[str, sweep.Settings]:
+    """The cells of a phase by a name: what it is about, and what else its settings say."""
+    found: dict[str, sweep.Settings] = {}
+    for settings in phase.cells:
+        more = {key: value for key, value in settings.items() if key != "job"}
+        name = ", ".join(filter(None, [str(Cell.of(settings)), sweep.text(more)]))
+        if name in found and found[name] != settings:
+            name += f", {sweep.key(settings)[:6]}"
+        found[name] = settings
+    return found
