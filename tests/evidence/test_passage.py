@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as xml
 from pathlib import Path
@@ -63,7 +64,12 @@ def test_the_committed_picture_is_what_the_command_draws(tmp_path, monkeypatch, 
         (["network", "--low", "1"], "--low and --high"),
         (["network", "-o", "a.png"], "--output must end in .svg"),
         (["network", "nothing.onebit"], "nothing.onebit does not exist"),
-        (["operators", "nothing.onebit"], "belong to network"),
+        (["operators", "nothing.onebit"], "FILE belongs to network"),
+        (["operators", "--image", "a.png"], "--image belongs to network and corruptions"),
+        (["network", "--data", "digits"], "--data belongs to corruptions"),
+        (["corruptions", "--high", "1"], "corruptions has none"),
+        (["corruptions", "-o", "folder"], "--output must end in .svg, .png, .pdf"),
+        (["corruptions", "--data", "digits", "--image", "a.png"], "either --image or --data"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(arguments, said, capsys):
@@ -78,3 +84,16 @@ def test_a_folder_gets_a_picture_of_every_operator(tmp_path, capsys):
     drawn = sorted((tmp_path / "all").iterdir())
     assert [path.name for path in drawn] == sorted(f"{name}.svg" for name in operators.registry)
     assert all(xml.parse(path) for path in drawn)
+
+
+def test_the_sheet_of_corruptions_is_drawn_or_measured(tmp_path, capsys):
+    from onebit.data import CORRUPTIONS
+
+    file = tmp_path / "all.svg"
+    assert main(["plot", "corruptions", "--data", "digits", "-o", str(file)]) == DONE
+    assert str(file) in capsys.readouterr().out
+    assert len(list(xml.parse(file).iter("{http://www.w3.org/2000/svg}image"))) == 6 * len(CORRUPTIONS)
+    assert main(["plot", "corruptions", "--json"]) == DONE
+    far = json.loads(capsys.readouterr().out)
+    assert set(far) == set(CORRUPTIONS)
+    assert all(len(row) == 5 and row[0] <= row[4] > 0 for row in far.values())

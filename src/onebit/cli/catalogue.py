@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from onebit.cli.output import print_json, print_table
 
-REGISTERED = ("models", "schemes", "operators", "stochastic", "quantizers", "regularisers", "data")
+REGISTERED = ("models", "schemes", "operators", "stochastic", "quantizers", "regularisers", "data", "corruptions")
 Sort = Literal[
     "all",
     "systems",
@@ -23,6 +23,7 @@ Sort = Literal[
     "quantizers",
     "regularisers",
     "data",
+    "corruptions",
     "claims",
     "kinds",
     "engine",
@@ -88,8 +89,8 @@ SORTS: dict[str, Callable[[], list[tuple[str, ...]]]] = {
 
 def catalogue(what: Positional[Sort] = "all", /, *, json: bool = False) -> None:
     """List what can be named in other commands: published systems, models, schemes, operators, those with noise
-    (stochastic), quantizers, regularisers, data sets, claims, kinds of the graph, and the instruction sets that the
-    engine can use on this machine.
+    (stochastic), quantizers, regularisers, data sets, corruptions of images, claims, kinds of the graph, and the
+    instruction sets that the engine can use on this machine.
 
     Example: onebit list schemes
 

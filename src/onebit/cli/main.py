@@ -39,7 +39,7 @@ COMMANDS = {
     "inspect": Command("onebit.cli.inspect:inspect", "the graph of a packed file: shapes, bits, memory, operations"),
     "profile": Command("onebit.cli.profile:profile", "where the time of a run goes, operation by operation"),
     "bench": Command("onebit.cli.bench:bench", "time the engine against its ceiling, PyTorch and ONNX Runtime"),
-    "plot": Command("onebit.cli.plot:plot", "draw every operator, or the bits that a network makes of a picture"),
+    "plot": Command("onebit.cli.plot:plot", "draw operators, the bits a network makes of a picture, or corruptions"),
     "list": Command(
         "onebit.cli.catalogue:catalogue", "systems, models, schemes, operators, data sets and more known here"
     ),

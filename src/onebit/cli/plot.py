@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from onebit.cli.arguments import OptionalFile, OptionalPath, Output
+from onebit.cli.arguments import Name, OptionalFile, OptionalPath, Output
 from onebit.cli.output import print_json
 
 FORMATS = (".svg", ".png", ".pdf")
@@ -16,41 +16,54 @@ End = Annotated[float | None, arg(metavar="NUMBER", help_behavior_hint="")]
 
 
 def plot(
-    what: Positional[Literal["operators", "network"]] = "operators",
+    what: Positional[Literal["operators", "network", "corruptions"]] = "operators",
     file: OptionalFile = None,
     /,
     *,
     image: OptionalPath = None,
+    data: Name = "",
     output: Output = None,
     low: End = None,
     high: End = None,
     json: bool = False,
 ) -> None:
-    """Draw the value and the gradient of every operator, or the way of a picture through a packed network: its bits,
-    layer by layer.
+    """Draw the value and the gradient of every operator, or the way of a picture through a packed network, its bits
+    layer by layer, or what every kind of corruption makes of a picture, in its five severities.
 
     Example: onebit plot operators --output operators.svg
 
     Example: onebit plot network --output network.svg
 
+    Example: onebit plot corruptions --data digits --output corruptions.svg
+
     Args:
         what: what to draw.
         file: the packed file of network; the one for MNIST that comes with the package by default.
-        image: the picture for network; a 7 that comes with the package by default.
-        output: the file to write, by default operators.svg or network.svg in this folder. Operators: its ending (.svg,
-            .png, .pdf) says which format, and without an ending it is a folder that gets an .svg file for each.
+        image: the picture for network, or for corruptions, scaled to 32x32 there; a 7 that comes with the package by
+            default.
+        data: a data set of images, whose first test image is the picture for corruptions.
+        output: the file to write, by default operators.svg, network.svg or corruptions.svg in this folder. Operators
+            and corruptions: its ending (.svg, .png, .pdf) says which format; operators: without an ending it is a
+            folder that gets an .svg file for each.
         low: left end of the x axis of operators; by default the axis shows four periods of a wave, else -2 to 2.
         high: right end of the x axis.
-        json: print the points of the curves, or the bits of the network, as JSON and write no file.
+        json: print the points of the curves, the bits of the network, or how far each corrupted picture is from the
+            picture (root mean square, of levels 0 to 255), as JSON and write no file.
     """
+    if what != "operators" and (low is not None or high is not None):
+        raise ValueError(f"--low and --high are the ends of the axis of operators, and {what} has none")
+    if what != "network" and file is not None:
+        raise ValueError(f"FILE belongs to network, got {file}")
+    if what == "operators" and image is not None:
+        raise ValueError(f"--image belongs to network and corruptions, got {image}")
+    if what != "corruptions" and data:
+        raise ValueError(f"--data belongs to corruptions, got {data}")
     if what == "network":
-        if low is not None or high is not None:
-            raise ValueError("--low and --high are the ends of the axis of operators, and network has none")
         _network(file, image, output, json)
-        return
-    if file is not None or image is not None:
-        raise ValueError(f"FILE and --image belong to network, got {file or image}")
-    _operators(output or Path("operators.svg"), low, high, json)
+    elif what == "corruptions":
+        _corruptions(image, data, output or Path("corruptions.svg"), json)
+    else:
+        _operators(output or Path("operators.svg"), low, high, json)
 
 
 def _operators(output: Path, low: float | None, high: float | None, json: bool) -> None:
@@ -141,3 +154,51 @@ def _network(file: Path | None, image: Path | None, output: Path | None, json: b
     names = model.class_names or [str(number) for number in range(len(found))]
     write_text(output, passage.drawing(pixels[0].mean(0).astype("uint8"), maps, found.tolist(), names))
     print(f"{len(maps)} layers of bits drawn: {output}")
+
+
+def _corruptions(image: Path | None, data: str, output: Path, json: bool) -> None:
+    from onebit.data import CORRUPTIONS, corrupt
+
+    if output.suffix not in FORMATS:
+        raise ValueError(f"--output must end in {', '.join(FORMATS)}, got {str(output)!r}")
+    picture = _clean(image, data)
+    rows = {kind: [picture, *(corrupt(picture, kind, severity) for severity in range(1, 6))] for kind in CORRUPTIONS}
+    if json:
+        far = {
+            kind: [round(float((x.double() - picture).square().mean().sqrt()), 2) for x in row[1:]]
+            for kind, row in rows.items()
+        }
+        print_json(far)
+        return
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(len(rows), 6, figsize=(7.6, 1.1 * len(rows)), layout="constrained")
+    for axis, name in zip(axes[0], ("clean", 1, 2, 3, 4, 5)):
+        axis.set_title(name)
+    for (kind, row), line in zip(rows.items(), axes):
+        line[0].set_ylabel(kind.replace("_", " "), rotation=0, horizontalalignment="right", verticalalignment="center")
+        for x, axis in zip(row, line):
+            axis.imshow(x[0].permute(1, 2, 0).expand(-1, -1, 3), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+    _save(figure, output)
+    print(f"{len(rows)} corruptions in 5 severities drawn: {output}")
+
+
+def _clean(image: Path | None, data: str) -> Any:
+    """The picture that corruptions are shown on, ``(1, C, H, W)`` uint8."""
+    import torch
+
+    from onebit import examples
+    from onebit.cli import picture
+    from onebit.data import load
+
+    if data and image is not None:
+        raise ValueError(f"either --image or --data, got {image} and {data}")
+    if data:
+        found = load(data)
+        if not found.is_images:
+            raise ValueError(f"--data must name a data set of images, and the inputs of {data} are none")
+        return found.test.images[:1]
+    if image is not None:
+        return torch.from_numpy(picture.read(image, 3, 32, 32))
+    seven = next(path for path in examples.pictures("mnist") if path.stem == "7")
+    return torch.from_numpy(picture.read(seven, 1, 28, 28))

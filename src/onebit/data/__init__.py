@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from onebit.data import adult, cifar, digits, fsdd, glue, idx, shapes3d  # noqa: F401 - each registers its sets
 from onebit.data.augment import Augment, normalize, random_crop, random_flip
+from onebit.data.corruptions import CORRUPTIONS, corrupt
 from onebit.data.dataset import Dataset, Split, load, registry, stratified
 from onebit.data.sources import DataNotFound
 from onebit.data.speech import logmel
 from onebit.data.wordpiece import WordPiece
 
 __all__ = [
+    "CORRUPTIONS",
     "Augment",
     "DataNotFound",
     "Dataset",
     "Split",
     "WordPiece",
+    "corrupt",
     "load",
     "logmel",
     "normalize",

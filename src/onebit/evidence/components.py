@@ -46,6 +46,7 @@ def registries() -> dict[str, list[Registry]]:
         "quantizers": [quantizers.weight_registry, quantizers.activation_registry],
         "regularisers": [tree_distance.registry],
         "data": [data.registry],
+        "corruptions": [data.corruptions.registry],
         "claims": [claims.registry],
     }
 
