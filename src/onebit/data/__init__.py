@@ -5,10 +5,11 @@ Images, features, spectrograms, tokens and points are all a :class:`Dataset`: on
 
 from __future__ import annotations
 
-from onebit.data import adult, cifar, digits, fsdd, glue, idx, shapes3d  # noqa: F401 - each registers its sets
+from onebit.data import adult, cifar, digits, fsdd, glue, idx, shapes3d, solids  # noqa: F401 - each registers its sets
 from onebit.data.augment import Augment, normalize, random_crop, random_flip
 from onebit.data.corruptions import CORRUPTIONS, corrupt
 from onebit.data.dataset import Dataset, Split, load, registry, stratified
+from onebit.data.solids import shapes3d_points
 from onebit.data.sources import DataNotFound
 from onebit.data.speech import logmel
 from onebit.data.wordpiece import WordPiece
@@ -27,5 +28,6 @@ __all__ = [
     "random_crop",
     "random_flip",
     "registry",
+    "shapes3d_points",
     "stratified",
 ]
