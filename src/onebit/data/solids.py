@@ -17,7 +17,7 @@ JITTER = 0.02
 SCALES = (0.8, 1.2)
 
 
-# Each shape maps the unit cube ``(..., 3)`` onto a surface in the unit ball ``(..., 3)``, equal volumes onto equal areas.
+# Each shape maps the unit cube ``(..., 3)`` onto a surface in the unit ball ``(..., 3)``, equal volumes to equal areas.
 # The first coordinate chooses between the parts of a surface.
 
 
