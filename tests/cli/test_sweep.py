@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 from tests.cli.test_main import assert_one_sentence, run
@@ -109,3 +110,19 @@ def test_a_key_given_twice_is_refused(job, capsys):
     status, _, err = run(capsys, "sweep", str(job), "--over", "recipe.seed=0", "--over", "recipe.seed=1")
     assert status == 2
     assert "--over recipe.seed is given twice" in err
+
+
+@pytest.mark.parametrize("command", ["sweep", "claim"])
+def test_runs_are_where_the_executor_says(command, job, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    arguments = {
+        "sweep": [str(job), "--over", "recipe.seed=0", "-o", str(tmp_path)],
+        "claim": ["reste", "--statement", "1", "--scale", "smoke", "--folder", str(tmp_path)],
+    }[command]
+    status, out, err = run(capsys, command, *arguments, "--executor", "ray")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"onebit {command}: running on Ray needs ray: pip install 'onebit[ray]'")
+    status, _, err = run(capsys, command, *arguments, "--executor", "rya")
+    assert status == 2
+    assert_one_sentence(err)
+    assert "did you mean 'ray'" in err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -15,6 +15,7 @@ OptionalInt = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 Output = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="", aliases=["-o"])]
 OutputWithDefault = Annotated[Path, arg(metavar="PATH", aliases=["-o"])]
+Executor = Literal["local", "ray"]
 Model = Positional[Annotated[str, arg(metavar="MODEL")]]
 File = Positional[Annotated[Path, arg(metavar="FILE")]]
 OptionalFile = Positional[Annotated[Path | None, arg(metavar="[FILE]", help_behavior_hint="")]]

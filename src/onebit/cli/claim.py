@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from onebit.cli.arguments import OptionalInt, OptionalPath
+from onebit.cli.arguments import Executor, OptionalInt, OptionalPath
 from onebit.cli.main import DOES_NOT_HOLD, DONE
 from onebit.cli.output import note, print_json, print_table
 from onebit.cli.show import RESULTS
@@ -21,6 +21,7 @@ def claim(
     statement: OptionalInt = None,
     scale: Literal["smoke", "small", "paper"] = "small",
     jobs: int = 1,
+    executor: Executor = "local",
     folder: Path = Path("runs/claims"),
     results: OptionalPath = None,
     json: bool = False,
@@ -34,22 +35,28 @@ def claim(
 
     Example: onebit claim reste --scale smoke
 
+    Example: onebit claim reste --scale paper --jobs 16 --executor ray
+
     Args:
         system: whose paper, as `onebit list claims` prints it.
         statement: only the one of that number; all of them by default.
         scale: smoke: seconds, to see that it works, no evidence; small: minutes on two cores; paper: the published
             set-up, for a GPU.
         jobs: runs at a time, one thread each.
+        executor: where the runs are: local: processes of this machine; ray: tasks of Ray, on the cluster that
+            RAY_ADDRESS names, or else on this machine.
         folder: where finished runs are kept.
         results: where the verdicts are recorded, one file of JSON lines a system; docs/results by default, and nowhere
             at scale smoke.
         json: print the records as JSON instead of text.
     """
     from onebit.core.catalogue import find
-    from onebit.core.errors import resumable
-    from onebit.evidence import claims, records
+    from onebit.core.errors import check_range, resumable
+    from onebit.evidence import claims, executors, records
     from onebit.evidence.claims.run import recheck
 
+    check_range("--jobs", jobs, 1, 1024)
+    place = executors.executor(executor, jobs)
     found = claims.registry[find(system).slug]
     numbers = [statement] if statement is not None else list(found.statements)
     made = []
@@ -57,7 +64,7 @@ def claim(
         text = found.statement(number).text
         note(f"{found.system.short_title}, statement {number}: {text}")
         with resumable(lambda: f"the same command goes on with the runs in {folder / found.system.slug}"):
-            record = recheck(found, number, scale, folder, jobs=jobs, progress=True)
+            record = recheck(found, number, scale, folder, executor=place, progress=True)
         made.append(record)
         if not json:
             _print(record)

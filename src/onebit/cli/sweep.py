@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from onebit.cli.arguments import Output
+from onebit.cli.arguments import Executor, Output
 from onebit.cli.output import note, print_json, print_table
 
 Job = Positional[Annotated[Path, arg(metavar="JOB.YAML")]]
@@ -22,6 +22,7 @@ def sweep(
     over: Over = (),
     output: Output = None,
     jobs: int = 1,
+    executor: Executor = "local",
     resume: bool = False,
     json: bool = False,
 ) -> int:
@@ -34,17 +35,21 @@ def sweep(
 
     Example: onebit sweep job.yaml --over model.scheme=biper,react --over recipe.seed=0,1,2 -o runs/schemes
 
+    Example: onebit sweep job.yaml --over recipe.seed=0,1,2 --jobs 3 --executor ray
+
     Args:
         job: a YAML file with model, data and recipe; the recipe.yaml of a run is one.
         over: a setting of the job and its values; may be given several times. null is no value: model.scheme=null is
             the float network. Values that hold commas: a JSON list, such as model.sizes.downsample=[[1],[1,3]].
         output: the folder of the sweep; runs/sweep-JOB by default.
         jobs: so many runs at a time, each on one thread unless the recipe says more.
+        executor: where the runs are: local: processes of this machine; ray: tasks of Ray, on the cluster that
+            RAY_ADDRESS names, which needs a folder that all its machines share, or else on this machine.
         resume: go on with the sweep in that folder, also with further values.
         json: print JSON and nothing else.
     """
     from onebit.core.errors import check_range, resumable
-    from onebit.evidence import grid
+    from onebit.evidence import executors, grid
     from onebit.learn import Job as TrainingJob
 
     check_range("--jobs", jobs, 1, 1024)
@@ -60,7 +65,7 @@ def sweep(
             f"--output {folder} holds a sweep already: --resume goes on with it, another --output starts a new one"
         )
     with resumable(lambda: f"the same command with --resume goes on with the sweep in {folder}"):
-        rows = grid.run(base, varied, folder, jobs=jobs, progress=not json)
+        rows = grid.run(base, varied, folder, executor=executors.executor(executor, jobs), progress=not json)
     found = grid.table(varied, rows)
     if json:
         print_json({"folder": folder, "table": found, "rows": rows})

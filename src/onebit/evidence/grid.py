@@ -95,7 +95,9 @@ def run(
     folder = Path(folder)
     wanted = cells(job, over)
     write_yaml(folder / "sweep.yaml", {"job": job.to_dict(), "over": {key: list(v) for key, v in over.items()}})
-    folders = {sweep.key(settings, VERSION): folder / "runs" / _folder(name) for name, settings in wanted.items()}
+    # Absolute: a worker on another machine has another current folder.
+    runs = folder.absolute() / "runs"
+    folders = {sweep.key(settings, VERSION): runs / _folder(name) for name, settings in wanted.items()}
     measure = partial(train, folders={key: f"{place}-{key[:8]}" for key, place in folders.items()})
     return sweep.run(
         measure, wanted, folder / ROWS, version=VERSION, jobs=jobs, executor=executor, progress=progress

@@ -11,6 +11,7 @@ from typing import Any
 from onebit.core.registry import unknown
 from onebit.evidence import sweep
 from onebit.evidence.claims.base import SCALES, Claim, Statement
+from onebit.evidence.executors import Executor
 from onebit.evidence.records import Record
 from onebit.learn.environment import describe
 
@@ -21,7 +22,7 @@ class RunsFailed(Exception):
 
 def recheck(
     claim: Claim, number: int, scale: str = "small", folder: str | Path = "runs/claims", *, jobs: int = 1,
-    progress: bool = False,
+    executor: Executor | None = None, progress: bool = False,
 ) -> Record:  # fmt: skip
     """The verdict on one statement.
 
@@ -31,6 +32,7 @@ def recheck(
         scale: ``"smoke"``, ``"small"`` or ``"paper"``.
         folder: where finished runs are kept, in ``SLUG/rows.jsonl``; those that are there are not done again.
         jobs: runs at a time, one thread each.
+        executor: instead of ``jobs``: see :mod:`onebit.evidence.executors`.
         progress: show a bar, and a line a run.
 
     Raises:
@@ -47,6 +49,7 @@ def recheck(
         Path(folder) / slug / "rows.jsonl",
         version=version(statement),
         jobs=jobs,
+        executor=executor,
         progress=progress,
     )
     failed = [row for row in rows if row.error is not None]
