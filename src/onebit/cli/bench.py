@@ -1,13 +1,15 @@
-"""``onebit bench``: measurements of speed."""
+"""``onebit bench``: the evaluation tracks, and measurements of speed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
+from onebit.cli import tracks
 from onebit.cli.arguments import Name, OptionalInt, OptionalPath
+from onebit.cli.main import DONE
 from onebit.cli.output import plain, print_json, progress
 
 if TYPE_CHECKING:
@@ -15,48 +17,93 @@ if TYPE_CHECKING:
 
 
 def bench(
-    track: Positional[Literal["engine", "lowbit"]] = "engine",
+    track: Positional[
+        Literal["engine", "lowbit", "accuracy", "architectures", "robustness", "training", "cost", "hardware"]
+    ] = "engine",
     /,
     *,
-    parts: str = "ceiling,layers,networks",
+    methods: Name = "",
+    tasks: Name = "",
+    architectures: Name = "",
+    seeds: OptionalInt = None,
+    scale: Literal["smoke", "small", "paper"] = "small",
+    jobs: int = 1,
+    executor: Literal["local", "ray"] = "local",
+    folder: Path = Path("runs/tracks"),
+    markdown: OptionalPath = None,
+    parts: Name = "",
     quick: bool = False,
     threads: OptionalInt = None,
     isa: Name = "",
     results: OptionalPath = None,
     recorded: bool = False,
     json: bool = False,
-) -> None:
-    """Time the engine against its own ceiling, PyTorch, ONNX Runtime in float32 and in int8, in turns in one process.
+) -> int:
+    """Which method of binarization works on which problem, at what cost; and how fast the engine is.
 
-    Some minutes on two cores that have nothing else to do; --quick takes about one.
+    accuracy: ten methods on five tasks (images, speech, points, text). architectures: the same task in networks of
+    several families. robustness: on corrupted images. training: time, memory, sensitivity to the optimizer. cost: bits
+    and operations, without training. hardware: packed files in the engine. What was measured is kept: stopped at any
+    moment, the same command goes on. Status 2 says that cells have failed; the others are in the table all the same.
 
-    lowbit: linear layers of language models, ternary weights and bits, against a plain read of the same bytes, PyTorch
-    and ONNX Runtime (int8, 4 bits).
+    engine: the engine against its own ceiling, PyTorch, ONNX Runtime in float32 and in int8, in turns in one process;
+    lowbit: linear layers of language models, ternary weights and bits. Some minutes on two cores that have nothing else
+    to do.
+
+    Example: onebit bench accuracy --methods bnn,react --tasks digits --jobs 2
+
+    Example: onebit bench robustness --scale smoke
 
     Example: onebit bench engine --quick --parts layers
 
     Args:
         track: what is measured.
-        parts: of engine: of ceiling (the bare micro-kernel), layers, networks, with commas between them.
-        quick: fewer repetitions, networks at batch 1 only, for a first look.
-        threads: of the engine and its peers; by default one for layers, one and two for networks.
-        isa: instruction set of the engine; by default the fastest.
+        methods: schemes with commas between them, see `onebit list schemes`; ten by default. The float twin is measured
+            beside them. (accuracy to hardware)
+        tasks: data sets with commas between them; by default those of the track. (accuracy to hardware)
+        architectures: networks with commas between them; by default those of the track. (architectures, cost, hardware)
+        seeds: runs of each cell; by default one or two. (accuracy to training)
+        scale: smoke: seconds, to see that it works; small: minutes to an hour on two cores; paper: whole data sets and
+            200 epochs, for a GPU. (accuracy to hardware)
+        jobs: trainings at a time, one thread each; what is timed is done one after the other. (accuracy to hardware)
+        executor: local: processes of this machine; ray: a Ray cluster, whose machines share --folder. (accuracy to
+            hardware)
+        folder: where trained networks and finished cells are kept. (accuracy to hardware)
+        markdown: write the result there as well, as a Markdown document. (accuracy to hardware)
+        parts: of ceiling (the bare micro-kernel), layers, networks, with commas between them; all by default. (engine)
+        quick: fewer repetitions, networks at batch 1 only, for a first look. (engine, lowbit)
+        threads: of the engine and its peers; by default one for layers, one and two for networks. (engine, lowbit)
+        isa: instruction set of the engine; by default the fastest. (engine, lowbit)
         results: record what was measured in this folder, docs/results for the report; by default it is only printed.
-        recorded: measure nothing, print the parts of the newest record in the folder of --results.
+        recorded: measure nothing, print the newest record in the folder of --results.
         json: print JSON.
     """
     from onebit.core.errors import check_range
 
     check_range("--threads", 1 if threads is None else threads, 1, 1024)
+    check_range("--jobs", jobs, 1, 1024)
+    ours: dict[str, Any] = {"parts": parts, "quick": quick, "threads": threads, "isa": isa}
+    theirs: dict[str, Any] = {
+        "methods": methods, "tasks": tasks, "architectures": architectures, "seeds": seeds, "markdown": markdown
+    }  # fmt: skip
+    timed = track in ("engine", "lowbit")
+    for name, value in (theirs if timed else ours).items():
+        if value not in ("", None, False):
+            raise ValueError(f"--{name} has no meaning for track {track}: see `onebit bench --help`")
+    if not timed:
+        plan = {"scale": scale, "methods": methods, "tasks": tasks, "architectures": architectures, "seeds": seeds}
+        means = {"jobs": jobs, "executor": executor, "folder": folder}
+        return tracks.measure(track, plan, means, results, markdown, recorded, json)
     found: engine.Bench | lowbit.Bench
     if track == "lowbit":
         found = _lowbit(quick, 1 if threads is None else threads, isa, results, recorded, json)
     else:
-        found = _engine(parts, quick, threads, isa, results, recorded, json)
+        found = _engine(parts or "ceiling,layers,networks", quick, threads, isa, results, recorded, json)
     if json:
         print_json(plain(found.plain()))
     else:
         print(found)
+    return DONE
 
 
 def _engine(

@@ -38,7 +38,7 @@ COMMANDS = {
     "run": Command("onebit.cli.run:run", "run a packed file on an image or a test set"),
     "inspect": Command("onebit.cli.inspect:inspect", "the graph of a packed file: shapes, bits, memory, operations"),
     "profile": Command("onebit.cli.profile:profile", "where the time of a run goes, operation by operation"),
-    "bench": Command("onebit.cli.bench:bench", "time the engine against its ceiling, PyTorch and ONNX Runtime"),
+    "bench": Command("onebit.cli.bench:bench", "which method works on which problem, at what cost; the engine's speed"),
     "plot": Command("onebit.cli.plot:plot", "draw operators, the bits a network makes of a picture, or corruptions"),
     "list": Command(
         "onebit.cli.catalogue:catalogue", "systems, models, schemes, operators, data sets and more known here"

@@ -85,11 +85,18 @@ class Job:
         """Write the job, atomically."""
         write_yaml(path, self.to_dict())
 
-    def run(self, folder: str | Path | None = None, resume: bool = False, **options: Any) -> Result:
-        """Do it: :func:`train`."""
+    def run(
+        self, folder: str | Path | None = None, resume: bool = False, *, data: Dataset | None = None, **options: Any
+    ) -> Result:
+        """Do it: :func:`train`.
+
+        Args:
+            folder, resume, **options: of :func:`train`.
+            data: what :meth:`load` gave, where it is at hand.
+        """
         given: dict[str, Any] = {"teacher": self.teacher, "start": self.start}
         notes = {name: value for name in OPTIONAL if (value := getattr(self, name)) is not None}
-        return train(self.model, self.load(), self.recipe, folder, resume, **given, notes=notes, **options)
+        return train(self.model, data or self.load(), self.recipe, folder, resume, **given, notes=notes, **options)
 
 
 @dataclass(frozen=True)

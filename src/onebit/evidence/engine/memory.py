@@ -43,6 +43,21 @@ def memory(kind: str, source: Any, shape: tuple[int, ...]) -> Memory | None:
             return None
 
 
+def peak_above(work: Callable[[], object]) -> int | None:
+    """How far the resident memory of this process rises above what it is now while ``work`` is done, in bytes.
+
+    ``None`` where the system does not tell; the work is done all the same.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        before = _status("VmRSS")
+    except OSError:
+        work()
+        return None
+    work()
+    return max(_status("VmHWM") - before, 0)
+
+
 def _measure(kind: str, source: Any, shape: tuple[int, ...]) -> Memory:
     import numpy as np
 

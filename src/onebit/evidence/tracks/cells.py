@@ -6,17 +6,22 @@ trained once; a network of bits begins with its weights and is trained by the sa
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
+from onebit import data
 from onebit.data import Dataset
 from onebit.evidence import sweep
 from onebit.evidence.tracks.complexity import complexity
 from onebit.evidence.tracks.tasks import FLOAT
-from onebit.learn import Job, Result, measure
+from onebit.learn import Job, Result, load_run, measure
 from onebit.learn.run import MODEL
 
 Settings = dict[str, Any]
@@ -56,7 +61,7 @@ def settings(job: Job, **more: Any) -> Settings:
     return {"job": job.to_dict(), **more}
 
 
-def twin(given: Settings) -> Settings:
+def twin(given: Mapping[str, Any]) -> Settings:
     """The settings of the float twin's training."""
     job = given["job"]
     model = {name: value for name, value in job["model"].items() if not name.startswith("scheme")}
@@ -75,14 +80,25 @@ def place(given: Mapping[str, Any], root: str | Path) -> Path:
 def run(given: Mapping[str, Any], root: str | Path) -> Result:
     """The trained network of a cell; trained now where it is not yet, or only in part."""
     job = Job.from_dict(given["job"])
-    start = None
     if job.model.scheme is not None:
-        start = twin(dict(given))
+        start = twin(given)
         if not (place(start, root) / MODEL).exists():
             run(start, root)
-    return Job.from_dict(given["job"] | ({} if start is None else {"start": str(place(start, root))})).run(
-        place(given, root), resume=True, progress=False
-    )
+        job = replace(job, start=str(place(start, root)))
+    examples = load(job.data, job.examples, job.test_examples)
+    return job.run(place(given, root), resume=True, data=examples, progress=False)
+
+
+def trained(given: Mapping[str, Any], root: str | Path) -> nn.Module:
+    """The trained network of a cell in evaluation mode, read back; trained now where it is not there."""
+    folder = place(given, root)
+    return load_run(folder).model if (folder / MODEL).exists() else run(given, root).model
+
+
+@functools.lru_cache(maxsize=4)
+def load(name: str, examples: int | None, test_examples: int | None) -> Dataset:
+    """A data set, or a part of it; kept, since many cells of a process ask for the same."""
+    return data.load(name).limit(examples, test_examples)
 
 
 def train(given: Settings, root: str) -> dict[str, Any]:
@@ -109,10 +125,10 @@ def train(given: Settings, root: str) -> dict[str, Any]:
     }
 
 
-def fingerprint(data: Dataset) -> str:
+def fingerprint(dataset: Dataset) -> str:
     """16 hexadecimal digits that stand for the examples of a data set and their order."""
     made = hashlib.sha256()
-    for split in (data.train, data.test):
+    for split in (dataset.train, dataset.test):
         for tensor in (split.inputs, split.labels):
             made.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             made.update(tensor.contiguous().numpy().tobytes())

@@ -85,6 +85,7 @@ def job(
     scale: str = "small",
     architecture: str | None = None,
     recipe: Mapping[str, Any] | None = None,
+    examples: int | None = None,
 ) -> Job:
     """The training of one network.
 
@@ -95,6 +96,7 @@ def job(
         scale: one of :data:`SCALES`.
         architecture: in :data:`ARCHITECTURES`; that of the task where ``None``.
         recipe: fields of the recipe that differ.
+        examples: of the training part at scale small, other than the task's.
 
     Raises:
         KeyError: no such task or architecture.
@@ -110,13 +112,13 @@ def job(
     of, chosen = TASKS[task], ARCHITECTURES[architecture or TASKS[task].architecture]
     sizes = dict(chosen.sizes if architecture is not None else of.sizes)
     base = of.recipe if chosen.learning_rate is None else replace(of.recipe, learning_rate=chosen.learning_rate)
-    examples, tested = of.examples, of.test_examples
+    trained, tested = examples or of.examples, of.test_examples
     if scale == "smoke":
-        base, examples, tested = replace(base, epochs=1), 128, 64
+        base, trained, tested = replace(base, epochs=1), 128, 64
     if scale == "paper":
-        base, examples, tested, sizes = PAPER, None, None, {}
+        base, trained, tested, sizes = PAPER, None, None, {}
     spec = ModelSpec(chosen.model, sizes, None if method == FLOAT else method)
-    return Job(spec, of.data, replace(base, seed=seed, **(recipe or {})), examples=examples, test_examples=tested)
+    return Job(spec, of.data, replace(base, seed=seed, **(recipe or {})), examples=trained, test_examples=tested)
 
 
 for name, architecture in {

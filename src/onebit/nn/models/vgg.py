@@ -29,7 +29,7 @@ class VGGSmall(nn.Module):
         num_classes: outputs.
         in_channels: channels of the images.
         width: channels of the first two convolutions; the others have 2 and 4 times as many.
-        image_size: height and width of the images, a multiple of 8.
+        image_size: height and width of the images, 8 or more; each pooling leaves out a last odd row and column.
         scheme: how layers become bits; ``None`` is the float twin.
         stem, head: ``"float"`` or ``"int8"`` for first and last layer.
 
@@ -49,8 +49,7 @@ class VGGSmall(nn.Module):
         super().__init__()
         for name, value in (("num_classes", num_classes), ("in_channels", in_channels), ("width", width)):
             parts.check_size(name, value)
-        if parts.check_size("image_size", image_size, 8) % 8:
-            raise ValueError(f"image_size must be a multiple of 8, got {image_size}")
+        parts.check_size("image_size", image_size, 8)
         layers: list[nn.Module] = [
             parts.stem_conv(in_channels, width, 3, 1, stem),
             nn.BatchNorm2d(width),
