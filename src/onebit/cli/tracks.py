@@ -34,9 +34,8 @@ def measure(
         json: print JSON.
     """
     from onebit.core.errors import resumable
-    from onebit.core.files import write_text
     from onebit.evidence import tracks
-    from onebit.evidence.executors import executor
+    from onebit.evidence.executors import local
 
     track = tracks.registry[name]
     if recorded:
@@ -50,13 +49,11 @@ def measure(
         with resumable(lambda: f"the same command goes on with what is in {folder}"):
             rows = tracks.run(
                 track, plan, folder, jobs=means["jobs"],
-                executor=executor(means["executor"], means["jobs"]), progress=not json,
+                executor=local(means["jobs"]), progress=not json,
             )  # fmt: skip
         found = tracks.Record.now(track, plan.scale, _command(name, chosen), rows)
         if results is not None:
             note(f"recorded in {tracks.append(found, results)}")
-    if markdown is not None:
-        write_text(markdown, tracks.markdown(found))
     if json:
         print_json(plain(found.plain()))
     else:

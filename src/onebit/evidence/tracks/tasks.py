@@ -126,6 +126,7 @@ for name, architecture in {
     "convnet": Architecture("convnet", "CNN", {"width": 24, "depth": 4}),
     "vgg-small": Architecture("vgg-small", "CNN", {"width": 8}),
     "resnet20": Architecture("resnet20", "CNN", {"width": 8}),
+    "pointnet": Architecture("pointnet", "points"),
     "gru-classifier": Architecture("gru-classifier", "recurrent", {"width": 48}),
 }.items():
     ARCHITECTURES.add(name, architecture)
@@ -135,6 +136,7 @@ for task in (
     Task("mnist", "handwritten digits", "convnet", {"width": 16}),
     Task("fashion-mnist", "clothes", "convnet", {"width": 16}),
     Task("cifar10-jpeg", "objects, in JPEG", "convnet", {"width": 16, "widen": 2}),
+    Task("shapes3d-points", "generated clouds of points", "pointnet", images=False),
     Task("adult", "incomes, a table", "mlp", {"width": 64}, images=False),
 ):
     TASKS.add(task.data, task)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
@@ -83,11 +84,18 @@ def measure(given: dict[str, Any], root: str) -> dict[str, Any]:
 
 
 def _memory(job: Mapping[str, Any]) -> int | None:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak, dict(job)).result()
+    """:func:`peak` in a process of its own, which has no other network's memory to take."""
+    program = f"import json, sys; from {__name__} import peak; print(json.dumps(peak(json.load(sys.stdin))))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(job), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ChildProcessError(f"memory could not be measured: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def _peak(given: dict[str, Any]) -> int | None:
+def peak(given: dict[str, Any]) -> int | None:
+    """How far three steps of a job raise this process's memory, in bytes; ``None`` where the system does not tell."""
     torch.set_num_threads(1)
     job = Job.from_dict(given)
     cells.load(job.data, job.examples, job.test_examples)
