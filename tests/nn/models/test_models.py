@@ -132,7 +132,7 @@ def test_shortcuts_fit_odd_maps():
         ("convnet", {"downsample": (7,)}, "downsample must be ascending positions in 0..4, got"),
         ("convnet", {"activation": "gelu"}, "activation must be one of prelu, hardtanh, rprelu, got 'gelu'"),
         ("quicknet", {"width": 6}, "width must be a multiple of 4, got 6"),
-        ("vgg-small", {"image_size": 7}, "image_size must be an integer of 8 or more, got 7"),
+        ("vgg-small", {"image_size": 7}, "image_size must be an integer of at least 8, got 7"),
         ("resnet18", {"block": "basic"}, "block must be one of bireal, react, got 'basic'"),
         ("mlp", {"stem": "int4"}, "stem must be one of float, int8, got 'int4'"),
         ("mlp", {"depth": True}, "depth must be an integer of at least 0, got True"),

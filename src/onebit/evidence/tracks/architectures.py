@@ -49,7 +49,7 @@ class Architectures(Track):
         said = "; ".join(f"{family}: {', '.join(names)}" for family, names in families.items())
         found = {
             method: overall(
-                {family: [r for each in names for r in table.ratios[method, each]] for family, names in families.items()}
+                {f: [ratio for name in names for ratio in table.ratios[method, name]] for f, names in families.items()}
             )
             for method in table.overall
         }

@@ -92,7 +92,8 @@ class Robustness(Track):
         kept = [kind for kind in kinds if all(ratios.get((method, kind)) for method in whole)]
         found = {method: overall({kind: ratios[method, kind] for kind in kept}) for method in whole if kept}
         table = [[method, *_texts(results, gaps, method), *figures(found.get(method))] for method in methods]
-        notes = [f"Gap: what corruption takes of the clean accuracy, over {len(kinds)} corruptions x {len(SEVERITIES)}."]
+        said = f"{len(kinds)} kinds x {len(SEVERITIES)} severities"
+        notes = [f"Gap: what corruption takes of the clean accuracy, {said}."]
         if left:
             notes.append(f"Gaps below {LEAST:.0%} tell nothing and were left out: {', '.join(sorted(left))}.")
         columns = ("method", "clean, %", "corrupted, %", "gap, %", "overall", "mean ratio")

@@ -136,7 +136,7 @@ for task in (
     Task("mnist", "handwritten digits", "convnet", {"width": 16}),
     Task("fashion-mnist", "clothes", "convnet", {"width": 16}),
     Task("cifar10-jpeg", "objects, in JPEG", "convnet", {"width": 16, "widen": 2}),
-    Task("shapes3d-points", "generated clouds of points", "pointnet", images=False),
+    Task("shapes3d-points", "generated clouds of points", "pointnet", epochs=6, examples=1000, images=False),
     Task("adult", "incomes, a table", "mlp", {"width": 64}, images=False),
 ):
     TASKS.add(task.data, task)
