@@ -35,7 +35,7 @@ def measure(
     """
     from onebit.core.errors import resumable
     from onebit.evidence import tracks
-    from onebit.evidence.executors import local
+    from onebit.evidence.executors import executor
 
     track = tracks.registry[name]
     if recorded:
@@ -49,7 +49,7 @@ def measure(
         with resumable(lambda: f"the same command goes on with what is in {folder}"):
             rows = tracks.run(
                 track, plan, folder, jobs=means["jobs"],
-                executor=local(means["jobs"]), progress=not json,
+                executor=executor(means["executor"], means["jobs"]), progress=not json,
             )  # fmt: skip
         found = tracks.Record.now(track, plan.scale, _command(name, chosen), rows)
         if results is not None:
