@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,10 +11,12 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from onebit.core import journal
 from onebit.core.files import InUse, claimed
 from onebit.evidence import sweep
+from onebit.evidence.display import LiveTable
 
 CELLS = sweep.named(sweep.grid({"x": [1, 2, 3], "seed": [0, 1]}))
 
@@ -218,3 +221,61 @@ def test_the_display_says_what_is_done_and_what_failed(tmp_path, capfd):
     assert lines[-1] == "cell 6/6  x=3, seed=1  failed: no 3"
     sweep.run(Counting(), CELLS, tmp_path / "rows.jsonl", progress=True)
     assert capfd.readouterr().err.splitlines()[0] == "4 of 6 cells are there already"
+
+
+def table(terminal: bool) -> LiveTable:
+    def mean(rows):
+        return f"{sum(row.result['square'] + row.settings['seed'] for row in rows) / len(rows):.1f}"
+
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, highlight=False, color_system=None)
+    return LiveTable(
+        ["method a", "method [b]"],
+        ["1", "2", "3"],
+        lambda row: ("method a", str(row.settings["x"])),
+        mean,
+        title="squares",
+        console=console,
+    )
+
+
+def final(shown: LiveTable) -> list[list[str]]:
+    """The rows of the last table that was drawn, without its frame."""
+    lines = shown.console.file.getvalue().rpartition("squares")[2].splitlines()
+    return [[part.strip() for part in line.strip("│").split("│")] for line in lines if "method" in line]
+
+
+def test_the_table_stands_at_the_end_with_the_mean_of_every_field_those_of_an_earlier_start_included(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    with_failures = table(terminal=True)
+    sweep.run(Counting(fails=[2]), dict(list(CELLS.items())[:4]), path, display=with_failures)
+    assert final(with_failures) == [["method a", "1.5", "failed", "…"], ["method [b]", "…", "…", "…"]]
+    said = with_failures.console.file.getvalue()
+    assert "4 of 4 cells done, 0 left, 2 failed, 0:00:0" in said
+    assert "x=2, seed=1  failed: no 2" in said
+    whole = table(terminal=True)
+    sweep.run(Counting(), CELLS, path, display=whole)
+    assert final(whole)[0] == ["method a", "1.5", "4.5", "9.5"]
+    again = table(terminal=True)
+    sweep.run(Counting(fails=[1, 2, 3]), CELLS, path, display=again)
+    assert final(again) == final(whole)
+
+
+def test_without_a_terminal_the_table_is_a_line_a_cell(tmp_path):
+    shown = table(terminal=False)
+    sweep.run(Counting(fails=[3]), CELLS, tmp_path / "rows.jsonl", display=shown)
+    lines = shown.console.file.getvalue().splitlines()
+    assert len(lines) == len(CELLS)
+    assert lines[-1] == "cell 6/6  x=3, seed=1  failed: no 3"
+
+
+def test_the_table_stays_when_the_sweep_is_stopped(tmp_path):
+    def measure(settings):
+        if settings["x"] == 2:
+            raise KeyboardInterrupt
+        return {"square": 1}
+
+    shown = table(terminal=True)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(measure, CELLS, tmp_path / "rows.jsonl", display=shown)
+    assert final(shown)[0] == ["method a", "1.5", "…", "…"]
+    assert "2 of 6 cells done, 4 left" in shown.console.file.getvalue()

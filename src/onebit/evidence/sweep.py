@@ -21,7 +21,7 @@ from onebit.core import journal
 from onebit.core.errors import sentence
 from onebit.core.files import claimed
 from onebit.core.seeds import derive
-from onebit.evidence.display import Display
+from onebit.evidence.display import Lines, Watcher
 from onebit.evidence.executors import Executor, local
 
 Settings = Mapping[str, Any]
@@ -60,6 +60,7 @@ def run(
     jobs: int = 1,
     executor: Executor | None = None,
     progress: bool = False,
+    display: Watcher | None = None,
 ) -> list[Row]:
     """Measure every cell that ``path`` has no result of, and give the rows of all cells in their order.
 
@@ -75,6 +76,7 @@ def run(
         jobs: processes of this machine, one thread each; 1: this process.
         executor: instead of ``jobs``: see :mod:`onebit.evidence.executors`.
         progress: show a bar on terminals, and a line a cell.
+        display: what is told of every row instead: see :mod:`onebit.evidence.display`.
 
     Raises:
         ValueError: settings that JSON does not have, or two cells with equal ones; a file that holds something else.
@@ -94,11 +96,15 @@ def run(
         found = {row.key: row for row in read(path) if row.error is None}
         todo = [(key, name, dict(cells[name])) for name, key in keys.items() if key not in found]
         done = dict(found)
-        with Display(len(keys), len(keys) - len(todo), progress) as display:
+        watcher = display or Lines(progress)
+        watcher.start(len(keys), [found[key] for key in keys.values() if key in found])
+        try:
             for _, row in (executor or local(jobs)).run(partial(_measured, measure, version), todo):
                 journal.append(path, journal.encode(asdict(row)))
                 done[row.key] = row
-                display.row(row.name, row.error, row.seconds)
+                watcher.row(row)
+        finally:
+            watcher.stop()
     return [done[key] for key in keys.values()]
 
 
