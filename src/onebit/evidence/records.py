@@ -82,6 +82,15 @@ def rounded(value: float) -> str:
     return f"{value:,.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.4g}"
 
 
+def made(command: str, date: str, made_on: Mapping[str, Any], *more: str) -> str:
+    """On what a result was made, in a line."""
+    packages = [f"{name} {version}" for name, version in made_on.get("packages", {}).items()]
+    commit = str(made_on.get("commit") or "unknown")
+    commit = commit[:12] + ("-dirty" if commit.endswith("-dirty") else "")
+    said = [f"Printed by: {command}", *more, date[:10], f"commit {commit}", str(made_on.get("cpu", "")), *packages]
+    return "; ".join(part for part in said if part) + "."
+
+
 def append(folder: Path, record: Record) -> Path:
     """Add a record to ``folder/SLUG.jsonl``, as one line or not at all."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ from onebit.evidence import lowbit
 from onebit.evidence.engine import FORMS, Bench, newest, peers, table
 from onebit.evidence.engine.layers import Layer
 from onebit.evidence.engine.networks import Measured
-from onebit.evidence.site.plots import HEIGHT, svg
-from onebit.evidence.site.views import made
+from onebit.evidence.records import made
+from onebit.evidence.site.plots import figure
 
 MARKS = {"conv 3x3": "o", "conv 1x1": "s", "linear": "^"}
 ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.45, 1.0), "ncols": 2, "fontsize": 8}
@@ -27,7 +27,7 @@ def engine(results: Path) -> dict[str, Any]:
     page: dict[str, Any] = {"lead": [said], "sections": [], "made": []} if bench is None else _page(bench)
     matrices = lowbit.newest(results)
     if matrices is not None:
-        section = _section("Linear layers of language models", matrices.table, [_figure(rates(matrices), *_RATES)])
+        section = _section("Linear layers of language models", matrices.table, [figure(rates(matrices), *_RATES)])
         page["sections"].append(section | {"lead": matrices.heading})
         page["made"].append(made(matrices.command, matrices.date, matrices.made_on))
     return page
@@ -39,15 +39,15 @@ def _page(bench: Bench) -> dict[str, Any]:
         sections.append(_section("Ceiling", table.ceilings(bench), []))
     if bench.layers:
         figures = [
-            _figure(roofline(bench), "roofline", _ROOFLINE),
-            _figure(ratios(bench.layers), "ratios of layers", _RATIOS, 1 + 0.28 * len(bench.layers)),
+            figure(roofline(bench), "roofline", _ROOFLINE),
+            figure(ratios(bench.layers), "ratios of layers", _RATIOS, 1 + 0.28 * len(bench.layers)),
         ]
         sections.append(_section("Layers of bits", table.layers(bench.layers), figures))
         sections.append(_section("GMAC/s of the same layers", table.rates(bench.layers), []))
     if bench.networks:
         figures = [
-            _figure(bars(bench.networks), "ratios of networks", "One image on one thread; medians."),
-            _figure(times(bench.networks), "where the time goes", "The engine's time on one image, one thread."),
+            figure(bars(bench.networks), "ratios of networks", "One image on one thread; medians."),
+            figure(times(bench.networks), "where the time goes", "The engine's time on one image, one thread."),
         ]
         sections.append(_section("Networks of bits", table.networks(bench.networks), figures))
         sections.append(_section("Files, loading, memory", table.files(bench.networks), []))
@@ -174,10 +174,6 @@ def times(rows: Sequence[Measured]):
         axes.legend(**ABOVE)
 
     return draw
-
-
-def _figure(draw: Any, label: str, caption: str, height: float = HEIGHT) -> dict[str, str]:
-    return {"svg": svg(draw, label, height), "caption": caption}
 
 
 def _section(title: str, made: table.Table, figures: list[dict[str, str]]) -> dict[str, Any]:

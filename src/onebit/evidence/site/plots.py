@@ -26,13 +26,27 @@ STYLE: dict[str, Any] = {
 COLOURS = ["#2a78d6", "#d9541e", "#2c9a5b", "#9467bd", "#b8860b", "#c3478a", "#4b9aa8"]
 
 
-def svg(draw: Callable[[Any], None], label: str, height: float = HEIGHT) -> str:
+def figure(
+    draw: Callable[[Any], None], label: str, caption: str, height: float = HEIGHT, **more: Any
+) -> dict[str, str]:
+    """A plot and what is written under it, as the pages' templates take them; arguments as those of :func:`svg`."""
+    return {"svg": svg(draw, label, height, **more), "caption": caption}
+
+
+def svg(
+    draw: Callable[[Any], None],
+    label: str,
+    height: float = HEIGHT,
+    width: float = WIDTH,
+    projection: str | None = None,
+) -> str:
     """What ``draw`` draws into a matplotlib axes, as an ``<svg>`` element that scales with the page.
 
     Args:
         draw: draws into an axes.
         label: what the plot shows, for those who cannot see it.
-        height: of the plot in inches; its width is always the same.
+        height, width: of the plot in inches: how large its letters are beside those of the page.
+        projection: of the axes, a name of matplotlib's: ``"polar"``.
     """
     require("matplotlib", "train", "drawing plots")
     from cycler import cycler
@@ -41,10 +55,10 @@ def svg(draw: Callable[[Any], None], label: str, height: float = HEIGHT) -> str:
 
     style: Any = STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}
     with rc_context(style):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        draw(figure.subplots())
+        canvas = Figure(figsize=(width, height), layout="constrained")
+        draw(canvas.add_subplot(projection=projection))
         file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        canvas.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)

@@ -10,7 +10,7 @@ from onebit.core.catalogue import System
 from onebit.evidence import claims, components
 from onebit.evidence.claims.base import Statement
 from onebit.evidence.operators import cards
-from onebit.evidence.records import Record
+from onebit.evidence.records import Record, made
 from onebit.evidence.site import docstrings
 from onebit.evidence.site.plots import svg
 
@@ -87,15 +87,6 @@ def _record(statement: Statement, record: Record) -> dict[str, Any]:
         "figures": [{"svg": svg(figure.draw, figure.caption), "caption": figure.caption} for figure in figures],
         "made": made(record.command, record.date, record.made_on, f"{len(record.rows)} runs in {record.seconds:.0f} s"),
     }
-
-
-def made(command: str, date: str, made_on: Mapping[str, Any], *more: str) -> str:
-    """On what a result was made, in a line."""
-    packages = [f"{name} {version}" for name, version in made_on.get("packages", {}).items()]
-    commit = str(made_on.get("commit") or "unknown")
-    commit = commit[:12] + ("-dirty" if commit.endswith("-dirty") else "")
-    said = [f"Printed by: {command}", *more, date[:10], f"commit {commit}", str(made_on.get("cpu", "")), *packages]
-    return "; ".join(part for part in said if part) + "."
 
 
 @functools.cache

@@ -6,6 +6,7 @@ Every track is a list of cells - mostly a network trained once - and a summary, 
 from __future__ import annotations
 
 from onebit.evidence.tracks import accuracy, architectures, robustness, training  # noqa: F401 - tracks register themselves
+from onebit.evidence.tracks.document import markdown, text
 from onebit.evidence.tracks.record import Record, append, newest
 from onebit.evidence.tracks.run import run
 from onebit.evidence.tracks.tasks import ARCHITECTURES, FLOAT, METHODS, SCALES, TASKS
@@ -23,7 +24,9 @@ __all__ = [
     "Summary",
     "Track",
     "append",
+    "markdown",
     "newest",
     "registry",
     "run",
+    "text",
 ]
