@@ -57,3 +57,10 @@ def test_an_interrupted_run_resumes_to_the_same_bits(ranks, name):
 
 def test_all_examples_count_in_the_measurements(ranks):
     assert ranks["2-0"]["mixed test"][2] == ranks["1-0"]["mixed test"][2] == 80
+
+
+@pytest.mark.parametrize("name", ["1-0", "2-0", "2-1"])
+def test_what_processes_measure_together_is_what_one_measures_alone(ranks, name):
+    (loss, *together), (expected, *alone) = ranks[name]["mixed test"], ranks[name]["mixed test alone"]
+    assert together == alone  # accuracy, count, Matthews' correlation
+    assert loss == pytest.approx(expected, rel=1e-12)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from onebit.cli.arguments import Model, Name, OptionalPath, Sizes
 from onebit.cli.model import resolve
 from onebit.cli.output import note, print_json, progress
 from onebit.core.errors import check_range
+
+if TYPE_CHECKING:
+    from onebit.learn import Metrics
 
 
 def evaluate(
@@ -19,7 +24,7 @@ def evaluate(
     limit: int = 0,
     json: bool = False,
 ) -> None:
-    """Loss and accuracy of a network in PyTorch on the test part of a data set.
+    """Loss and accuracy of a network in PyTorch on the test part of a data set; of cola also Matthews' correlation.
 
     Example: onebit eval runs/digits
 
@@ -44,7 +49,14 @@ def evaluate(
     with progress(f"{dataset.name}, {len(dataset.test)} examples", quiet=json):
         metrics = learn.evaluate(found.model, dataset)
     if json:
-        print_json({"model": model, "data": dataset.name, **vars(metrics)})
+        print_json({"model": model, "data": dataset.name, **metrics.to_dict()})
     else:
-        share = f"{100 * metrics.accuracy:.2f} % of {metrics.count} test examples of {dataset.name}"
-        print(f"{share} are right, loss {metrics.loss:.4f}")
+        print(said(metrics, dataset.name))
+
+
+def said(metrics: Metrics, name: str) -> str:
+    """How good a network is on the test part of the data set ``name``, as one line."""
+    parts = [f"{100 * metrics.accuracy:.2f} % of {metrics.count} test examples of {name} are right"]
+    if metrics.matthews is not None:
+        parts.append(f"Matthews' correlation {metrics.matthews:.4f}")
+    return ", ".join([*parts, f"loss {metrics.loss:.4f}"])

@@ -129,7 +129,7 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
         )
     if not len(labels):
         raise ValueError(f"--data {name} has no test examples")
-    right, seconds = 0, 0.0
+    right, seconds, chosen = 0, 0.0, []
     with progress(f"{name}, {len(labels)} examples", len(labels), quiet=json) as advance:
         for start in range(0, len(labels), BATCH):
             batch = images[start : start + BATCH]
@@ -138,6 +138,7 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
             found = scores(model, batch)
             predicted = found.argmax(1)
             seconds += time.perf_counter() - began
+            chosen.append(predicted)
             right += int(((predicted == labels[start : start + BATCH]) & ~np.isnan(found).any(1)).sum())
             advance(len(batch))
     result = {
@@ -146,6 +147,7 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
         "examples": len(labels),
         "right": right,
         "accuracy": right / len(labels),
+        **_customary(dataset.metric, np.concatenate(chosen), labels),
         "seconds_per_example": seconds / len(labels),
         "isa": model.isa,
         "threads": model.threads,
@@ -154,8 +156,21 @@ def _accuracy(model, file: Path, name: str, limit: int, json: bool) -> None:
         print_json(result)
         return
     share = f"{100 * result['accuracy']:.2f} % of {len(labels)} test examples of {name} are right"
+    if "matthews" in result:
+        share += f", Matthews' correlation {result['matthews']:.4f}"
     each = in_seconds(result["seconds_per_example"])
     print(f"{share} ({each} each in batches of {BATCH}, {model.isa}, threads: {model.threads})")
+
+
+def _customary(metric: str, predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """What the data set is judged by besides accuracy."""
+    if metric != "matthews":
+        return {}
+    import torch
+
+    from onebit.learn import matthews
+
+    return {"matthews": matthews(torch.from_numpy(predicted), torch.from_numpy(labels))}
 
 
 def scores(model, x: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 from tyro.conf import OmitArgPrefixes
 
 from onebit.cli.arguments import Name, OptionalInt, OptionalPath, Output, Sizes
+from onebit.cli.evaluate import said
 from onebit.cli.flags import given, recipe_flags
 from onebit.cli.model import check_sizes, parse_sizes
 from onebit.cli.output import print_json
@@ -68,12 +69,12 @@ def train(
         return
     test = result.history.test
     if json:
-        print_json({"folder": folder, "job": job.to_dict(), "test": test, "history": result.history.rows})
+        print_json(
+            {"folder": folder, "job": job.to_dict(), "test": test and test.to_dict(), "history": result.history.rows}
+        )
         return
     if test is not None:
-        print(
-            f"{100 * test.accuracy:.2f} % of {test.count} test examples of {job.data} are right, loss {test.loss:.4f}"
-        )
+        print(said(test, job.data))
     print(f"The run is in {folder}; `onebit pack {folder}` makes a file for the engine of it")
 
 

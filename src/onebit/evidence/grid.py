@@ -25,6 +25,7 @@ ROWS = "rows.jsonl"
 #: What is measured of a run, and how a table calls it.
 RESULTS = {
     "test_accuracy": "test accuracy",
+    "test_matthews": "test correlation",
     "test_loss": "test loss",
     "validation_accuracy": "validation accuracy",
     "loss": "training loss",
@@ -99,9 +100,7 @@ def run(
     runs = folder.absolute() / "runs"
     folders = {sweep.key(settings, VERSION): runs / _folder(name) for name, settings in wanted.items()}
     measure = partial(train, folders={key: f"{place}-{key[:8]}" for key, place in folders.items()})
-    return sweep.run(
-        measure, wanted, folder / ROWS, version=VERSION, jobs=jobs, executor=executor, progress=progress
-    )
+    return sweep.run(measure, wanted, folder / ROWS, version=VERSION, jobs=jobs, executor=executor, progress=progress)
 
 
 def _folder(name: str) -> str:
@@ -109,11 +108,16 @@ def _folder(name: str) -> str:
 
 
 def train(settings: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:
-    """Train one cell, or go on with it: the numbers of :data:`RESULTS`, accuracies 0..1, and the epochs."""
+    """Train one cell, or go on with it: the numbers of :data:`RESULTS`, accuracies 0..1, and the epochs.
+
+    ``test_matthews`` only of a data set whose measure is Matthews' correlation.
+    """
     folder = folders[sweep.key(settings, VERSION)]
     history = Job.from_dict(settings).run(folder, resume=True, progress=False).history
+    correlation = history.test.matthews if history.test else None
     return {
         "test_accuracy": history.test.accuracy if history.test else None,
+        **({} if correlation is None else {"test_matthews": correlation}),
         "test_loss": history.test.loss if history.test else None,
         "validation_accuracy": history.best.validation_accuracy if history.best else None,
         "loss": history.rows[-1].loss,
@@ -141,6 +145,6 @@ def _summary(rows: Sequence[sweep.Row]) -> dict[str, Any]:
     results = [row.result for row in rows if row.result is not None]
     spreads: dict[str, Spread | None] = {}
     for name in RESULTS:
-        values = [result[name] for result in results if result[name] is not None]
+        values = [result[name] for result in results if result.get(name) is not None]
         spreads[name] = spread(values) if values else None
     return {"runs": len(results), "failed": len(rows) - len(results), **spreads}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from onebit.learn.agreement import matthews, measure
+from onebit.learn.agreement import matthews
 from onebit.learn.batches import Batch
 from onebit.learn.divergence import Diverged
-from onebit.learn.evaluation import Metrics, evaluate, outputs, predict
+from onebit.learn.evaluation import Metrics, evaluate, measure, outputs, predict
 from onebit.learn.fit import fit
 from onebit.learn.history import History, Row
 from onebit.learn.procedure import BackPropagation, Procedure, Session

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-
-from onebit.data import Dataset
-from onebit.learn.evaluation import outputs
+from torch import Tensor
 
 
 def matthews(predicted: Tensor, labels: Tensor) -> float:
@@ -34,16 +32,12 @@ def matthews(predicted: Tensor, labels: Tensor) -> float:
         )
     classes = int(max(predicted.max(), labels.max())) + 1
     p, t = (torch.bincount(x, minlength=classes).tolist() for x in (predicted, labels))
-    count, right = len(labels), int((predicted == labels).sum())
-    spread = (count**2 - sum(n * n for n in p)) * (count**2 - sum(n * n for n in t))
-    above = right * count - sum(a * b for a, b in zip(p, t))
+    return correlation(int((predicted == labels).sum()), p, t)
+
+
+def correlation(right: int, predicted: Sequence[int], labels: Sequence[int]) -> float:
+    """:func:`matthews` from counts: examples that are right, and of each class as predicted and as labelled."""
+    count = sum(labels)
+    spread = (count**2 - sum(n * n for n in predicted)) * (count**2 - sum(n * n for n in labels))
+    above = right * count - sum(p * t for p, t in zip(predicted, labels))
     return above / math.sqrt(spread) if spread else 0.0
-
-
-def measure(model: nn.Module, data: Dataset) -> float:
-    """The measure that is customary for ``data``, on its test part: accuracy 0..1, or Matthews' correlation -1..1."""
-    scores, labels = outputs(model, data), data.test.labels
-    chosen = scores.argmax(1)
-    if data.metric == "matthews":
-        return matthews(chosen, labels)
-    return float(((chosen == labels) & ~scores.isnan().any(1)).double().mean())

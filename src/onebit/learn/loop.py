@@ -193,15 +193,18 @@ class Loop:
             return None
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         share = Split(split.images[rank::processes], split.labels[rank::processes]) if processes > 1 else split
-        found = sums(self.model, share, self.data.mean, self.data.std)
-        loss, right, count = (self._summed(torch.tensor(float(value), dtype=torch.float64)) for value in found)
-        return metrics(loss, int(right), int(count))
+        found = self._over_all(sums(self.model, share, self.data.mean, self.data.std))
+        return metrics(found, self.data.metric)
 
-    def _summed(self, value: Tensor) -> float:
+    def _over_all(self, value: Tensor) -> Tensor:
+        """The sum of ``value`` over all processes."""
         if self.accelerator.num_processes > 1:
             value = value.to(self.accelerator.device).clone()
             torch.distributed.all_reduce(value)
-        return float(value)
+        return value
+
+    def _summed(self, value: Tensor) -> float:
+        return float(self._over_all(value))
 
     def _finish(self) -> History:
         if self.recipe.keep == "best" and best(self.rows, self.stages) is not None:
@@ -218,7 +221,7 @@ class Loop:
                 "model": self.spec.to_dict() if self.spec else None,
                 "data": self.data.name,
                 "stages": self.stages,
-                "test": dataclasses.asdict(history.test) if history.test else None,
+                "test": history.test.to_dict() if history.test else None,
                 "mean": list(self.data.mean),
                 "std": list(self.data.std),
                 "class_names": list(self.data.class_names),
