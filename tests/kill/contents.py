@@ -16,7 +16,7 @@ from onebit import ir
 from onebit.core import journal
 from onebit.learn import checkpoints
 
-TIMES = {"seconds", "elapsed"}
+TIMES = {"seconds", "elapsed", "seconds_per_epoch"}
 
 
 def _packed(path: Path) -> bytes:
@@ -86,8 +86,15 @@ def contents(folder: Path) -> dict[str, Any]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             reader = READERS.get(path.name) or READERS[path.suffix]
-            found[str(path.relative_to(folder))] = reader(path)
+            found[str(path.relative_to(folder))] = elsewhere(reader(path), str(folder))
     return found
+
+
+def elsewhere(value: Any, folder: str) -> Any:
+    """``value`` with the texts that name a place below ``folder`` as they would be in any folder."""
+    if isinstance(value, dict):
+        return {key: elsewhere(item, folder) for key, item in value.items()}
+    return value.replace(folder, "") if isinstance(value, str) else value
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -56,6 +56,12 @@ SUBJECTS = {
             *("-o", str(folder / "sweep"), "--resume"),
         ],
     ),
+    "bench": Subject(
+        # A float twin, and the network of bits that begins with its weights.
+        lambda made, folder: [
+            *("bench", "accuracy", "--scale", "smoke", "--methods", "bnn", "--folder", str(folder / "tracks")),
+        ],
+    ),
     "float-twin": Subject(
         lambda made, folder: ["tests.kill.writers:float_onnx", str(folder)],
         resumes=False,
@@ -82,7 +88,7 @@ def test_a_command_killed_at_any_moment_and_started_again_ends_the_same(name, wa
     assert whole.status == 0, whole.err
     expected = contents(undisturbed)
     killed = 0
-    kills = KILLS // 4 if name == "sweep-in-two-processes" else KILLS  # its workers take seconds to start
+    kills = max(1, KILLS // 4) if name in ("sweep-in-two-processes", "bench") else KILLS  # these take seconds
     for number in range(kills):
         folder = tmp_path / (str(number) if subject.resumes else "killed")
         if not folder.exists():
