@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onebit.cli.main import CANNOT_RUN, DONE
-from onebit.cli.output import note, plain, print_json, print_table
-
-if TYPE_CHECKING:
-    from onebit.evidence.tracks import Record
+from onebit.cli.output import note, plain, print_json
 
 
 def measure(
@@ -34,6 +31,7 @@ def measure(
         json: print JSON.
     """
     from onebit.core.errors import resumable
+    from onebit.core.files import write_text
     from onebit.evidence import tracks
     from onebit.evidence.executors import executor
 
@@ -54,10 +52,12 @@ def measure(
         found = tracks.Record.now(track, plan.scale, _command(name, chosen), rows)
         if results is not None:
             note(f"recorded in {tracks.append(found, results)}")
+    if markdown is not None:
+        write_text(markdown, tracks.markdown(found))
     if json:
         print_json(plain(found.plain()))
     else:
-        _print(found, track.question)
+        print(tracks.text(found))
     for row in found.failed:
         note(f"onebit bench: {row.name} failed: {row.error}")
     return CANNOT_RUN if found.failed else DONE
@@ -75,8 +75,3 @@ def _command(track: str, chosen: Mapping[str, Any]) -> str:
     flags = [f"--{name} {chosen[name]}" for name in (*NAMES, "seeds") if chosen[name]]
     return " ".join(["onebit bench", track, "--scale", chosen["scale"], *flags])
 
-
-def _print(record: Record, question: str) -> None:
-    summary = record.summary
-    scale = "smoke (it runs; no evidence)" if record.scale == "smoke" else record.scale
-    print_table(f"{question} Scale {scale}, {record.date[:10]}", summary.columns, summary.rows, summary.notes)

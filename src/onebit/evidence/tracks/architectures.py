@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from onebit.evidence.sweep import Row
 from onebit.evidence.tracks.accuracy import Scores, figures, trainings
+from onebit.evidence.tracks.cells import Cell
 from onebit.evidence.tracks.overall import UNVERIFIED, overall
 from onebit.evidence.tracks.tasks import ARCHITECTURES, job
 from onebit.evidence.tracks.track import Phase, Plan, Summary, Track, register, with_twin
@@ -40,6 +42,9 @@ class Architectures(Track):
                 for task in tasks
             ]
         )
+
+    def column(self, settings: Mapping[str, Any]) -> str:
+        return Cell.of(settings).architecture
 
     def summary(self, rows: Sequence[Row]) -> Summary:
         table = Scores(rows, lambda cell: cell.architecture)

@@ -21,7 +21,7 @@ from onebit.data import Dataset
 from onebit.evidence import sweep
 from onebit.evidence.tracks.complexity import complexity
 from onebit.evidence.tracks.tasks import FLOAT
-from onebit.learn import Job, Result, load_run, measure
+from onebit.learn import Job, Result, load_run
 from onebit.learn.run import MODEL
 
 Settings = dict[str, Any]
@@ -114,7 +114,7 @@ def train(given: Settings, root: str) -> dict[str, Any]:
     assert history.test is not None
     return {
         "accuracy": history.test.accuracy,
-        "score": measure(result.model, result.data),
+        "score": history.test.score,
         "loss": history.test.loss,
         "training_loss": history.rows[-1].loss,
         "epochs": len(history.rows),

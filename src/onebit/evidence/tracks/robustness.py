@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onebit.data import CORRUPTIONS, Dataset, Split, corrupt
@@ -70,6 +70,13 @@ class Robustness(Track):
         jobs = [job(task, method, seed, plan.scale) for seed in seeds for method in with_twin(plan) for task in tasks]
         looks = [cells.settings(each, corruption=kind) for kind in kinds for each in jobs]
         return [*trainings(jobs), Phase(measure, looks, cells.VERSION)]
+
+    def column(self, settings: Mapping[str, Any]) -> str:
+        return f"{Cell.of(settings).task}{' corrupted' if 'corruption' in settings else ''}"
+
+    def field(self, results: Sequence[Mapping[str, Any]]) -> str:
+        dark = [statistics.fmean(result["corrupted"]) for result in results if "corrupted" in result]
+        return f"{100 * statistics.fmean(dark):.1f} %" if dark else super().field(results)
 
     def summary(self, rows: Sequence[Row]) -> Summary:
         looks = [row for row in rows if "corruption" in row.settings]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from onebit.evidence import sweep
-from onebit.evidence.executors import Executor
+from onebit.evidence.display import Lines, LiveTable, Watcher
+from onebit.evidence.executors import Executor, Ray
 from onebit.evidence.tracks.cells import Cell
 from onebit.evidence.tracks.track import Measure, Phase, Plan, Track
 
@@ -38,18 +40,52 @@ def run(
         executor: instead of ``jobs``: see :mod:`onebit.evidence.executors`.
         progress: show a table that fills.
     """
+    phases, place = track.phases(plan), Path(folder) / ROWS
+    keys = {sweep.key(settings, phase.version) for phase in phases for settings in phase.cells}
     rows: list[sweep.Row] = []
-    for phase in track.phases(plan):
-        rows += sweep.run(
-            partial(_measured, phase.measure, str(folder)),
-            named(phase),
-            Path(folder) / ROWS,
-            version=phase.version,
-            jobs=1 if phase.alone else jobs,
-            executor=None if phase.alone else executor,
-            progress=progress,
-        )
+    with contextlib.ExitStack() as stack:
+        watcher: Watcher = _table(track, phases) if progress else Lines(False)
+        watcher.start(len(keys), [row for row in sweep.read(place) if row.key in keys and row.error is None])
+        stack.callback(watcher.stop)
+        if isinstance(executor, Ray):
+            stack.enter_context(executor.connected())
+        for phase in phases:
+            rows += sweep.run(
+                partial(_measured, phase.measure, str(folder)),
+                named(phase),
+                place,
+                version=phase.version,
+                jobs=1 if phase.alone else jobs,
+                executor=None if phase.alone else executor,
+                display=_Begun(watcher),
+            )
     return rows
+
+
+class _Begun:
+    """A watcher that has been told of all phases: it neither starts nor stops with one of them."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.row = watcher.row
+
+    def start(self, cells: int, found: Sequence[sweep.Row]) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+def _table(track: Track, phases: Sequence[Phase]) -> LiveTable:
+    """One row a method, one column a task or whatever else the track's cells are told apart by."""
+    cells = [settings for phase in phases for settings in phase.cells]
+    methods = dict.fromkeys(Cell.of(settings).method for settings in cells)
+    return LiveTable(
+        list(methods),
+        list(dict.fromkeys(map(track.column, cells))),
+        lambda row: (Cell.of(row.settings).method, track.column(row.settings)),
+        lambda rows: track.field([row.result or {} for row in rows]),
+        title=track.title,
+    )
 
 
 def _measured(measure: Measure, folder: str, settings: dict[str, Any]) -> Mapping[str, Any]:

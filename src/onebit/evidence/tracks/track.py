@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 from onebit.core.registry import Registry, unknown
 from onebit.evidence.sweep import Row
+from onebit.evidence.tracks.cells import Cell
 from onebit.evidence.tracks.overall import Overall
 from onebit.evidence.tracks.tasks import ARCHITECTURES, FLOAT, METHODS, SCALES, TASKS
 
@@ -111,6 +113,15 @@ class Track(ABC):
     @abstractmethod
     def phases(self, plan: Plan) -> list[Phase]:
         """What has to be measured, in this order."""
+
+    def column(self, settings: Mapping[str, Any]) -> str:
+        """What a cell is called in the table that fills while the track is measured, beside its method."""
+        return Cell.of(settings).task
+
+    def field(self, results: Sequence[Mapping[str, Any]]) -> str:
+        """The text of the finished cells of one method and :meth:`column` there."""
+        values = [result["accuracy"] for result in results if "accuracy" in result]
+        return f"{100 * statistics.fmean(values):.1f} %" if values else f"{len(results)} done"
 
     @abstractmethod
     def summary(self, rows: Sequence[Row]) -> Summary:

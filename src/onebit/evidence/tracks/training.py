@@ -74,16 +74,16 @@ def measure(given: dict[str, Any], root: str) -> dict[str, Any]:
         timing = latency({name: stepper(Job.from_dict(each)) for name, each in pair.items()}, given["steps"], block=3)
     finally:
         torch.set_num_threads(threads)
-    memory = {name: _memory(each) for name, each in pair.items()}
+    taken = {name: memory(each) for name, each in pair.items()}
     return {
         "seconds": timing["bits"].median,
         "float_seconds": timing["float"].median,
-        "bytes": memory["bits"],
-        "float_bytes": memory["float"],
+        "bytes": taken["bits"],
+        "float_bytes": taken["float"],
     }
 
 
-def _memory(job: Mapping[str, Any]) -> int | None:
+def memory(job: Mapping[str, Any]) -> int | None:
     """:func:`peak` in a process of its own, which has no other network's memory to take."""
     program = f"import json, sys; from {__name__} import peak; print(json.dumps(peak(json.load(sys.stdin))))"
     done = subprocess.run(
@@ -141,6 +141,13 @@ class Training(Track):
         steps = 2 if smoke else STEPS
         timed = [cells.settings(made(task, m, 0, recipes[0]), steps=steps) for task in tasks for m in with_twin(plan)]
         return [*trainings(jobs), Phase(measure, timed, cells.VERSION, alone=True)]
+
+    def column(self, settings: Mapping[str, Any]) -> str:
+        return "step" if "steps" in settings else "accuracy"
+
+    def field(self, results: Sequence[Mapping[str, Any]]) -> str:
+        steps = [result["seconds"] for result in results if "seconds" in result]
+        return f"{1e3 * statistics.fmean(steps):.1f} ms" if steps else super().field(results)
 
     def summary(self, rows: Sequence[Row]) -> Summary:
         timed = {Cell.of(row.settings).method: row.result for row in rows if "steps" in row.settings}
