@@ -11,6 +11,12 @@ from onebit.evidence.tracks import FLOAT, Plan, Record, registry
 from onebit.evidence.tracks.cells import Cell
 from onebit.evidence.tracks.run import named
 
+PLANS = {
+    "accuracy": Plan(tasks=("digits", "mnist", "fashion-mnist"), methods=("bnn", "xnor++", "react"), seeds=2),
+    "architectures": Plan(tasks=("mnist",), architectures=("mlp", "convnet", "resnet20"), methods=("bnn", "react")),
+    "robustness": Plan(tasks=("mnist",), methods=("bnn", "react"), seeds=1),
+    "training": Plan(tasks=("mnist",), methods=("bnn", "react"), seeds=1),
+}
 MADE_ON = {"commit": "0123456789abcdef", "cpu": "a processor", "packages": {"torch": "2.13"}}
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.evidence.reading import assert_a_browser_shows, assert_links_lead_somewhere
 
 from onebit.cli.main import main
 from onebit.core.catalogue import systems
@@ -18,12 +16,6 @@ from onebit.evidence.claims import surrogates
 from onebit.evidence.claims.run import recheck
 from onebit.evidence.site.plots import svg
 from onebit.evidence.statistics import Interval
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -41,36 +33,9 @@ def pages(tmp_path_factory, results) -> Path:
     return site.build(tmp_path_factory.mktemp("report"), results).parent
 
 
-class Page(HTMLParser):
-    """What a page refers to, and whether its elements are closed."""
-
-    VOID = frozenset({"meta", "link", "input", "br", "img"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in self.VOID:
-            self.open.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("href", "src") and value]
-
-    def handle_startendtag(self, tag, attrs):
-        self.addresses += [value for name, value in attrs if name in ("href", "src") and value]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_every_system_has_a_page_and_every_link_leads_somewhere(pages):
     assert {path.stem for path in (pages / "systems").iterdir()} == set(systems())
-    for path in pages.rglob("*.html"):
-        for address in Page(path.read_text()).addresses:
-            if not address.startswith(("https://", "data:", "#")):
-                assert (path.parent / address).is_file(), f"{path}: {address}"
+    assert_links_lead_somewhere(pages)
 
 
 def test_a_page_shows_statement_threshold_verdict_and_the_command_that_repeats_it(pages, results):
@@ -128,17 +93,6 @@ def test_a_damaged_record_is_named_and_nothing_is_written(tmp_path, capsys):
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.parametrize("name", ["index", "systems/reste", "engine"])
+@pytest.mark.parametrize("name", ["index", "systems/reste", "engine", "tracks"])
 def test_a_browser_shows_the_page_without_complaint(pages, tmp_path, name):
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip("chromium is not installed")
-    shot = tmp_path / "shot.png"
-    size, profile = "--window-size=390,844", f"--user-data-dir={tmp_path / 'profile'}"
-    command = [browser, *FLAGS, size, profile, f"--screenshot={shot}", (pages / f"{name}.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr
-    from PIL import Image
-
-    with Image.open(shot) as picture:
-        assert len(picture.convert("L").getcolors()) > 10
+    assert_a_browser_shows(pages / f"{name}.html", tmp_path)

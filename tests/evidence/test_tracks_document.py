@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from tests.evidence.invented import record
+from tests.evidence.invented import PLANS, record
+from tests.evidence.reading import Tables
 
 from onebit.core.tables import markdown_table
 from onebit.evidence import tracks
 from onebit.evidence.tracks import Plan, document
 
-PLANS = {
-    "accuracy": Plan(tasks=("digits", "mnist", "fashion-mnist"), methods=("bnn", "xnor++", "react"), seeds=2),
-    "architectures": Plan(tasks=("mnist",), architectures=("mlp", "convnet", "resnet20"), methods=("bnn", "react")),
-    "robustness": Plan(tasks=("mnist",), methods=("bnn", "react"), seeds=1),
-    "training": Plan(tasks=("mnist",), methods=("bnn", "react"), seeds=1),
-}
 RECORDED = [name for name in tracks.registry if name in PLANS]
-
-
-class Tables(HTMLParser):
-    """The cells of every table of a page, head first, and the texts of headings and items."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self.said: list[str] = []
-        self.inside = False
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("th", "td"):
-            self.tables[-1][-1].append("")
-            self.inside = True
-        elif tag in ("h1", "p", "li"):
-            self.said.append("")
-
-    def handle_endtag(self, tag):
-        if tag in ("th", "td"):
-            self.inside = False
-
-    def handle_data(self, data):
-        if self.inside:
-            self.tables[-1][-1][-1] += data
-        elif self.said:
-            self.said[-1] += data
 
 
 def parsed(markdown: str) -> Tables:

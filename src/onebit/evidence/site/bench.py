@@ -178,4 +178,4 @@ def times(rows: Sequence[Measured]):
 
 def _section(title: str, made: table.Table, figures: list[dict[str, str]]) -> dict[str, Any]:
     columns, rows = made
-    return {"title": title, "figures": figures, "columns": columns, "rows": rows}
+    return {"title": title, "lead": "", "figures": figures, "columns": columns, "rows": rows}

@@ -11,18 +11,18 @@ from onebit.core.catalogue import systems
 from onebit.core.files import write_text
 from onebit.evidence import records, templates
 from onebit.evidence.operators import cards
-from onebit.evidence.site import bench, views
+from onebit.evidence.site import bench, tracks, views
 
-LINKS = {"systems": "index.html", "operators": "operators.html", "engine": "engine.html"}
+LINKS = {"systems": "index.html", "operators": "operators.html", "engine": "engine.html", "methods": "tracks.html"}
 
 
 def build(folder: str | Path, results: str | Path, advance: Callable[[], Any] = lambda: None) -> Path:
-    """Write the site: an index of the systems, a page for each, operators, the engine's speed.
+    """Write the site: an index of the systems, a page for each, operators, the engine's speed, every track measured.
 
     Args:
         folder: where to; pages of the same names there are replaced, one by one and each whole.
         results: folder of the records that ``onebit claim`` and ``onebit bench`` write; it may be missing.
-        advance: called after each of :func:`count` pages.
+        advance: called after each of :func:`count` steps.
 
     Returns:
         the first page.
@@ -33,9 +33,11 @@ def build(folder: str | Path, results: str | Path, advance: Callable[[], Any] = 
     folder, results = Path(folder), Path(results)
     newest = records.latest(results)
     engine = bench.engine(results)
+    measured = tracks.recorded(results)
+    links = LINKS | {name: tracks.address(name) for name in measured}
 
     def write(name: str, template: str, root: str = "", **values: Any) -> None:
-        text = templates.render(template, links=LINKS.items(), root=root, version=__version__, **values)
+        text = templates.render(template, links=links.items(), root=root, version=__version__, **values)
         write_text(folder / name, text)
         advance()
 
@@ -44,11 +46,19 @@ def build(folder: str | Path, results: str | Path, advance: Callable[[], Any] = 
         write(f"systems/{system.slug}.html", "system.html.jinja", "../", title=system.title, **shown)
     write("operators.html", "operators.html.jinja", title="Operators", operators=cards())
     write("engine.html", "bench.html.jinja", title="The engine's speed", **engine)
+    for name in tracks.registry:
+        if name in measured:
+            title = tracks.registry[name].title
+            write(tracks.address(name), "track.html.jinja", "../", title=title, **tracks.page(measured[name]))
+        else:
+            advance()
+    overview = tracks.overview(measured, results)
+    write("tracks.html", "tracks.html.jinja", title="Methods compared", **overview)
     listed = [views.card(system, newest) for system in systems().values()]
     write("index.html", "index.html.jinja", title="onebit: what was built, what was found", systems=listed)
     return folder / "index.html"
 
 
 def count() -> int:
-    """How many pages :func:`build` writes."""
-    return len(systems()) + 3
+    """How many steps :func:`build` takes: a page each, or a track without a record."""
+    return len(systems()) + len(tracks.registry) + 4
