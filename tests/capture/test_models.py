@@ -20,6 +20,8 @@ SMALL = {
     "pokebnn": ({"blocks": (1, 1), "channels": (8, 16), "num_classes": 10}, (3, 17, 18)),
     "quicknet": ({"width": 4, "num_classes": 10}, (3, 33, 33)),
     "pointnet": ({"width": 8, "features": 16}, (3, 9)),
+    "vit": ({"image_size": 8, "width": 16}, (1, 8, 8)),
+    "dfsmn": ({"frame_features": 6, "hidden": 16, "memory": 8, "depth": 2, "ahead": 1}, (9, 6)),
     "lstm-classifier": ({"frame_features": 6, "width": 8, "depth": 2, "bidirectional": True}, (3, 6)),
 }
 EVERY_SCHEME = ("mlp", "convnet")

@@ -15,6 +15,9 @@ SIZES = {
     "vgg-small": ({"width": 2, "image_size": 8}, (4, 3, 8, 8)),
     "resnet20": ({"width": 2}, (4, 3, 6, 6)),
     "pointnet": ({"width": 4, "features": 8}, (4, 3, 5)),
+    "transformer": ({"num_tokens": 9, "length": 5, "width": 8, "depth": 1, "heads": 2}, (4, 5)),
+    "vit": ({"image_size": 4, "patch": 2, "width": 8, "depth": 1, "heads": 2}, (4, 1, 4, 4)),
+    "dfsmn": ({"frame_features": 4, "hidden": 8, "memory": 4, "depth": 1, "ahead": 1}, (4, 1, 5, 4)),
     "gru-classifier": ({"frame_features": 6, "width": 8}, (4, 2, 6)),
 }
 
@@ -25,7 +28,8 @@ def test_a_trained_network_of_every_method_keeps_its_bits_when_it_is_packed(name
     sizes, shape = SIZES[name]
     torch.manual_seed(0)
     model = models.build(name, num_classes=3, scheme=scheme, **sizes)
-    x, labels = torch.randn(shape), torch.arange(4) % 3
+    tokens = sizes.get("num_tokens")
+    x, labels = torch.randint(tokens, shape) if tokens else torch.randn(shape), torch.arange(4) % 3
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for epoch in range(2):

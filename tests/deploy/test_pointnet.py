@@ -55,8 +55,10 @@ def clouds(name: str = "clouds") -> data.Dataset:
 
 def test_its_sizes_follow_from_clouds_and_images_are_refused_in_a_sentence():
     assert ModelSpec("pointnet").fitted(clouds()).sizes == {"num_classes": 2, "point_features": 3}
+    part = data.Split(torch.randn(2, 1, 8, 8), torch.tensor([0, 1]))
+    pictures = data.Dataset("pictures", part, part, 2, ("no", "yes"))
     with pytest.raises(ValueError, match=r"model 'pointnet' takes clouds of points \(F, P\), and the examples of data"):
-        ModelSpec("pointnet").fitted(data.load("digits"))
+        ModelSpec("pointnet").fitted(pictures)
     with pytest.raises(ValueError, match=r"model 'convnet' takes examples \(C, H, W\), and those of data set 'clouds'"):
         ModelSpec("convnet").fitted(clouds())
 

@@ -104,9 +104,14 @@ class ModelSpec:
                 f"model {self.name!r} takes numbers, and the examples of data set {data.name!r} are tokens of a "
                 "vocabulary: choose a model of tokens, one with the size num_tokens"
             )
+        if not data.num_tokens and "num_tokens" in known and known["num_tokens"].default is not None:
+            raise ValueError(
+                f"model {self.name!r} takes tokens of a vocabulary, and the examples of data set {data.name!r} are "
+                "numbers: choose a model of numbers, such as 'vit' for images"
+            )
         follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
         if data.num_tokens:
-            follow["num_tokens"] = data.num_tokens
+            follow |= {"num_tokens": data.num_tokens, "length": shape[0]}
         if len(shape) == 2:
             follow["point_features"] = shape[0]
         if len(shape) == 3:

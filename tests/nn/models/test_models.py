@@ -20,6 +20,8 @@ SMALL = {
     ),
     "quicknet": ({"width": 4, "num_classes": 10}, (2, 3, 33, 33)),
     "pointnet": ({"width": 8, "features": 16}, (2, 3, 9)),
+    "vit": ({"image_size": 8, "width": 16}, (2, 1, 8, 8)),
+    "dfsmn": ({"frame_features": 6, "hidden": 16, "memory": 8, "depth": 2}, (2, 1, 9, 6)),
     "lstm-classifier": ({"frame_features": 6, "width": 8}, (2, 4, 6)),
     "gru-classifier": ({"frame_features": 6, "width": 8, "depth": 2}, (2, 4, 6)),
     "rnn-classifier": ({"frame_features": 6, "width": 8, "bidirectional": True}, (2, 2, 5, 3)),

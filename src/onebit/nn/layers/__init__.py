@@ -14,6 +14,7 @@ from onebit.nn.layers.bounded import (
 )
 from onebit.nn.layers.conditional import GatedLinear, gates
 from onebit.nn.layers.conv import Conv1d, Conv2d
+from onebit.nn.layers.dot_product import DotProductAttention
 from onebit.nn.layers.linear import Linear, TransposedLinear
 from onebit.nn.layers.poke import DPReLU, Gate, PokeConv, ReshapeAdd, average_channels, reshape_add, same_average
 from onebit.nn.layers.quantized import Quantized
@@ -32,6 +33,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "DPReLU",
+    "DotProductAttention",
     "Gate",
     "GatedLinear",
     "Linear",

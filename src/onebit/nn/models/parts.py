@@ -50,6 +50,25 @@ def conv3x3(in_channels: int, out_channels: int, stride: int, scheme: schemes.Sc
     return conv
 
 
+def conv1d(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    scheme: schemes.Scheme | str | None,
+    padding: int = 0,
+    groups: int = 1,
+) -> nn.Conv1d:
+    """A convolution over time without bias, of bits by ``scheme`` or in float without one."""
+    sizes = (in_channels, out_channels, kernel, 1, padding, 1, groups)
+    if scheme is None:
+        return nn.Conv1d(*sizes, bias=False)
+    made = schemes.build(scheme)
+    weight, activations = made.weight_quantizer(), made.input_quantizer()
+    conv = layers.Conv1d(*sizes, bias=False, weight_quantizer=weight, input_quantizer=activations)
+    conv.output = None if made.output is None else made.output(conv)
+    return conv
+
+
 def linear(in_features: int, out_features: int, scheme: schemes.Scheme | str | None) -> nn.Linear:
     """A linear layer without bias, of bits by ``scheme`` or in float without one."""
     if scheme is None:
@@ -97,6 +116,14 @@ def head(in_features: int, num_classes: int, name: str) -> nn.Linear:
     if name == "int8":
         return layers.Linear(in_features, num_classes, weight_quantizer="int8", input_quantizer="int8")
     return nn.Linear(in_features, num_classes)
+
+
+def frames(x: torch.Tensor, frame_features: int) -> torch.Tensor:
+    """Frames ``(N, T, frame_features)`` as they are, images ``(N, C, T, bands)`` as frames of C * bands numbers."""
+    x = x.transpose(1, 2).flatten(2) if x.dim() == 4 else x
+    if x.dim() != 3 or x.shape[-1] != frame_features:
+        raise ValueError(f"x must be frames (N, T, {frame_features}) or images, got {tuple(x.shape)}")
+    return x
 
 
 class LastNorm(nn.BatchNorm1d):

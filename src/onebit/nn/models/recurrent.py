@@ -76,10 +76,7 @@ class RecurrentClassifier(nn.Module):
         self.head = parts.head(width * (1 + bidirectional), num_classes, head)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.tokens:
-            x = x.transpose(1, 2).flatten(2) if x.dim() == 4 else x
-            if x.dim() != 3 or x.shape[-1] != self.frame_features:
-                raise ValueError(f"x must be frames (N, T, {self.frame_features}) or images, got {tuple(x.shape)}")
+        x = x if self.tokens else parts.frames(x, self.frame_features)
         y, _ = self.recurrent(self.norm(self.stem(x)))
         width = self.recurrent.hidden_size
         last = y[:, -1, :width]
