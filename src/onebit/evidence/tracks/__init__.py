@@ -5,7 +5,14 @@ Every track is a list of cells - mostly a network trained once - and a summary, 
 
 from __future__ import annotations
 
-from onebit.evidence.tracks import accuracy, architectures, robustness, training  # noqa: F401 - tracks register themselves
+from onebit.evidence.tracks import (  # noqa: F401 - tracks register themselves
+    accuracy,
+    architectures,
+    cost,
+    hardware,
+    robustness,
+    training,
+)
 from onebit.evidence.tracks.document import markdown, text
 from onebit.evidence.tracks.record import Record, append, newest
 from onebit.evidence.tracks.run import run

@@ -6,25 +6,39 @@ from torch import nn
 
 from onebit import capture
 from onebit.data import Dataset, normalize
-from onebit.ir import cost
+from onebit.ir import Graph, cost
 
 #: The number systems of one or two bits.
 FEW = ("bit", "ternary")
 
 
 def complexity(model: nn.Module, data: Dataset) -> dict[str, int]:
-    """Counted on the graph that is packed, for one example.
+    """Counted on the captured graph, before norms and scales are folded into one another, for one example.
 
     Args:
         model: in evaluation mode.
         data: of the example.
 
     Returns:
-        ``bit_parameters`` and ``real_parameters`` (scales, thresholds and norms included), ``bit_macs`` and
-        ``real_macs`` (multiply-accumulates on bits; on 8-bit integers and floats), ``elementwise`` (other operations).
+        What :func:`count` gives.
     """
+    return count(captured(model, data))
+
+
+def captured(model: nn.Module, data: Dataset) -> Graph:
+    """The graph of ``model``, which takes a batch of any size of the examples of ``data``."""
     split = data.train.take(data.train.labels.new_zeros(2))
-    graph = capture.from_torch(model, normalize(split.inputs, data.mean, data.std))
+    return capture.from_torch(model, normalize(split.inputs, data.mean, data.std))
+
+
+def count(graph: Graph) -> dict[str, int]:
+    """Parameters and operations of a graph.
+
+    Returns:
+        ``bit_parameters`` and ``real_parameters`` (scales, thresholds and norms with their statistics included),
+        ``bit_macs`` and ``real_macs`` (multiply-accumulates on bits; on 8-bit integers and floats), ``elementwise``
+        (other operations).
+    """
     types, total = graph.types(), cost.total(cost.table(graph))
     sizes = {name: tensor.size for name, tensor in graph.tensors.items()}
     bits = sum(size for name, size in sizes.items() if types[name].dtype in FEW)

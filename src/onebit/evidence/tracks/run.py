@@ -78,11 +78,11 @@ class _Begun:
 def _table(track: Track, phases: Sequence[Phase]) -> LiveTable:
     """One row a method, one column a task or whatever else the track's cells are told apart by."""
     cells = [settings for phase in phases for settings in phase.cells]
-    methods = dict.fromkeys(Cell.of(settings).method for settings in cells)
+    methods = dict.fromkeys(map(track.line, cells))
     return LiveTable(
         list(methods),
         list(dict.fromkeys(map(track.column, cells))),
-        lambda row: (Cell.of(row.settings).method, track.column(row.settings)),
+        lambda row: (track.line(row.settings), track.column(row.settings)),
         lambda rows: track.field([row.result or {} for row in rows]),
         title=track.title,
     )
@@ -96,9 +96,21 @@ def named(phase: Phase) -> dict[str, sweep.Settings]:
     """The cells of a phase by a name: what it is about, and what else its settings say."""
     found: dict[str, sweep.Settings] = {}
     for settings in phase.cells:
-        more = {key: value for key, value in settings.items() if key != "job"}
-        name = ", ".join(filter(None, [str(Cell.of(settings)), sweep.text(more)]))
+        name = title(settings)
         if name in found and found[name] != settings:
             name += f", {sweep.key(settings)[:6]}"
         found[name] = settings
     return found
+
+
+def title(settings: sweep.Settings) -> str:
+    """Of a cell that has a job, its network and what is measured of it; of another one, what its settings say in words.
+
+    Example:
+        >>> title({"network": "resnet18", "method": "bnn", "model": {"name": "resnet18"}})
+        'network=resnet18, method=bnn'
+    """
+    more = {key: value for key, value in settings.items() if key != "job"}
+    if "job" not in settings:
+        return sweep.text({key: value for key, value in more.items() if not isinstance(value, dict)})
+    return ", ".join(filter(None, [str(Cell.of(settings)), sweep.text(more)]))

@@ -114,8 +114,12 @@ class Track(ABC):
     def phases(self, plan: Plan) -> list[Phase]:
         """What has to be measured, in this order."""
 
+    def line(self, settings: Mapping[str, Any]) -> str:
+        """What a cell counts to in the table that fills while the track is measured: its method."""
+        return Cell.of(settings).method
+
     def column(self, settings: Mapping[str, Any]) -> str:
-        """What a cell is called in the table that fills while the track is measured, beside its method."""
+        """What a cell is called in that table beside its method."""
         return Cell.of(settings).task
 
     def field(self, results: Sequence[Mapping[str, Any]]) -> str:
