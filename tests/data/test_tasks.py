@@ -10,6 +10,7 @@ import torch
 from onebit import data
 from onebit.data import adult
 from onebit.learn import ModelSpec, Recipe, train
+from onebit.learn.spec import SUITABLE
 
 
 def accuracy_of_the_commonest(dataset: data.Dataset) -> float:
@@ -72,6 +73,30 @@ def features(name: str = "table") -> data.Dataset:
 def test_a_model_for_images_refuses_features_in_a_sentence():
     with pytest.raises(ValueError, match=r"model 'convnet' takes examples \(C, H, W\), and those of data set 'table'"):
         ModelSpec("convnet").fitted(features())
+
+
+OF_KIND = {
+    "images": torch.zeros(2, 1, 4, 4),
+    "points": torch.zeros(2, 3, 5),
+    "tokens": torch.ones(2, 3, dtype=torch.int64),
+    "features": torch.zeros(2, 4),
+}
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_a_model_that_does_not_take_the_examples_is_refused_with_one_that_does(kind):
+    part = data.Split(OF_KIND[kind], torch.tensor([0, 1]))
+    dataset = data.Dataset(kind, part, part, 2, ("no", "yes"), num_tokens=2 if kind == "tokens" else 0)
+    suitable = ModelSpec(SUITABLE[kind]).fitted(dataset)
+    assert suitable.build(seed=0)(part.inputs).shape == (2, 2)
+    takers = {"convnet": "images", "pointnet": "points", "transformer": "tokens", "dfsmn": "images", "vit": "images"}
+    for name, wanted in takers.items():
+        if kind != wanted:
+            with pytest.raises(ValueError, match=f"'{name}' takes .* of data set '{kind}' .* {SUITABLE[kind]!r} for "):
+                ModelSpec(name).fitted(dataset)
+    # frames of a size that was said are no points
+    if kind == "points":
+        assert ModelSpec("gru-classifier", {"frame_features": 5}).fitted(dataset).sizes["num_classes"] == 2
 
 
 def test_an_augmentation_asked_for_on_features_is_refused():

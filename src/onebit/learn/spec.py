@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from onebit.data import Dataset
 
 if TYPE_CHECKING:
     from onebit.nn.schemes import Scheme
+
+
+#: a model for each kind of examples
+SUITABLE = {"images": "convnet", "points": "pointnet", "tokens": "transformer", "features": "mlp"}
 
 
 @dataclass(frozen=True)
@@ -89,26 +94,7 @@ class ModelSpec:
 
         known = inspect.signature(models.registry[self.name]).parameters
         shape = data.input_shape
-        if "in_channels" in known and len(shape) != 3:
-            raise ValueError(
-                f"model {self.name!r} takes examples (C, H, W), and those of data set {data.name!r} have shape "
-                f"{shape}: choose a model for them, such as 'mlp' for features"
-            )
-        if "point_features" in known and (len(shape) != 2 or data.num_tokens):
-            raise ValueError(
-                f"model {self.name!r} takes clouds of points (F, P), and the examples of data set {data.name!r} have "
-                f"shape {shape}: choose a model for them, such as 'convnet' for images"
-            )
-        if data.num_tokens and "num_tokens" not in known:
-            raise ValueError(
-                f"model {self.name!r} takes numbers, and the examples of data set {data.name!r} are tokens of a "
-                "vocabulary: choose a model of tokens, one with the size num_tokens"
-            )
-        if not data.num_tokens and "num_tokens" in known and known["num_tokens"].default is not None:
-            raise ValueError(
-                f"model {self.name!r} takes tokens of a vocabulary, and the examples of data set {data.name!r} are "
-                "numbers: choose a model of numbers, such as 'vit' for images"
-            )
+        self._check_takes(known, data)
         follow: dict[str, Any] = {"num_classes": data.num_classes, "in_features": torch.Size(shape).numel()}
         if data.num_tokens:
             follow |= {"num_tokens": data.num_tokens, "length": shape[0]}
@@ -118,6 +104,38 @@ class ModelSpec:
             follow |= {"in_channels": shape[0], "image_size": shape[1], "frame_features": shape[0] * shape[2]}
         sizes = {name: value for name, value in follow.items() if name in known} | self.sizes
         return dataclasses.replace(self, sizes=sizes)
+
+    def _check_takes(self, known: Mapping[str, inspect.Parameter], data: Dataset) -> None:
+        """``ValueError`` where the model, whose arguments are ``known``, takes other examples than those of ``data``.
+
+        What a model takes is said by the sizes that it has: channels of images, features of a point, a vocabulary.
+        """
+        shape, said = data.input_shape, f"data set {data.name!r}"
+        kind = "tokens" if data.num_tokens else {3: "images", 2: "points"}.get(len(shape), "features")
+        advice = f"choose a model for them, such as {SUITABLE[kind]!r} for {kind}"
+        if "in_channels" in known and len(shape) != 3:
+            raise ValueError(
+                f"model {self.name!r} takes examples (C, H, W), and those of {said} have shape {shape}: {advice}"
+            )
+        if "point_features" in known and kind != "points":
+            raise ValueError(
+                f"model {self.name!r} takes clouds of points (F, P), and the examples of {said} have shape {shape}: "
+                f"{advice}"
+            )
+        framed = kind in ("images", "tokens") or self.sizes.get("frame_features") == shape[-1]
+        if "frame_features" in known and not framed:
+            raise ValueError(
+                f"model {self.name!r} takes frames, as of images (C, T, F), and the examples of {said} have shape "
+                f"{shape}: {advice}"
+            )
+        if kind == "tokens" and "num_tokens" not in known:
+            raise ValueError(
+                f"model {self.name!r} takes numbers, and the examples of {said} are tokens of a vocabulary: {advice}"
+            )
+        if kind != "tokens" and "num_tokens" in known and known["num_tokens"].default is not None:
+            raise ValueError(
+                f"model {self.name!r} takes tokens of a vocabulary, and the examples of {said} are numbers: {advice}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As YAML and JSON have it."""
