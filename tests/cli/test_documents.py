@@ -28,7 +28,7 @@ QUICK = ("list", "show", "support", "completion", "plot network", "run --example
 @pytest.fixture(scope="module")
 def tables() -> list[dict]:
     """What every registry and every reader of graphs keeps."""
-    for name in ("evidence.claims", "nn.models", "deploy.export", "capture"):
+    for name in ("evidence.claims", "evidence.tracks", "nn.models", "deploy.export", "capture"):
         importlib.import_module(f"onebit.{name}")
     found = [o for o in gc.get_objects() if issubclass(type(o), (Registry, Rules))]
     return [getattr(o, name) for o in found for name in ("_items", "_papers", "_rules") if hasattr(o, name)]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
-import shlex
 import sys
 import types
 
 import numpy as np
 import pytest
-from tests.cli.documents import ROOT, pages
 from tests.engine.build import check, same
 
 from onebit import deploy, ir, runtime
 from onebit.cli.main import main
 from onebit.core import journal
-from onebit.evidence import engine, lowbit
+from onebit.evidence import engine
 from onebit.evidence.engine import ceiling, layers, memory, networks, parts, peers, record, table
 from onebit.evidence.engine.balance import binary_layers
 from onebit.evidence.engine.shape import SHAPES, FloatLayers, Shape
@@ -331,21 +328,6 @@ def test_the_command_prints_the_parts_of_a_record_that_are_asked_for(found, tmp_
     said = capsys.readouterr().out
     assert said == f"{dataclasses.replace(found, ceilings=[], copying=[], networks=[])}\n"
     assert "tiny" not in said
-
-
-RECORDED = re.compile(
-    r"^```console\n(onebit bench (engine|lowbit) --recorded[^\n]*)\n```\n\n```text\n(.*?)^```$", re.M | re.S
-)
-
-
-@pytest.mark.parametrize("document", [p for p in pages() if " --recorded\n" in p.text], ids=str)
-def test_the_tables_of_the_documentation_are_those_of_the_newest_record(document, capsys):
-    for command, track, block in RECORDED.findall(document.text):
-        kept = {"engine": engine, "lowbit": lowbit}[track].newest(ROOT / "docs/results")
-        assert kept is not None, f"{document}: what nobody has measured is not shown"
-        assert main([*shlex.split(command)[1:], "--results", str(ROOT / "docs/results")]) == 0
-        said = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
-        assert block == f"{said}\n", f"{document}: put below `{command}` what it prints"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from onebit.evidence.tracks import (  # noqa: F401 - tracks register themselves
 from onebit.evidence.tracks.document import markdown, text
 from onebit.evidence.tracks.record import Record, append, newest
 from onebit.evidence.tracks.run import run
-from onebit.evidence.tracks.tasks import ARCHITECTURES, FLOAT, METHODS, SCALES, TASKS
+from onebit.evidence.tracks.tasks import ARCHITECTURES, FLOAT, METHODS, SCALES, TASKS, Architecture, Task
 from onebit.evidence.tracks.track import Phase, Plan, Summary, Track, registry
 
 __all__ = [
@@ -25,10 +25,12 @@ __all__ = [
     "METHODS",
     "SCALES",
     "TASKS",
+    "Architecture",
     "Phase",
     "Plan",
     "Record",
     "Summary",
+    "Task",
     "Track",
     "append",
     "markdown",
