@@ -13,7 +13,7 @@ from onebit.core.tables import markdown_table
 from onebit.evidence import tracks
 from onebit.evidence.tracks import Plan, document
 
-RECORDED = [name for name in tracks.registry if name in PLANS]
+RECORDED = list(tracks.registry)
 
 
 def parsed(markdown: str) -> Tables:
