@@ -60,6 +60,11 @@ def test_the_overview_has_every_question_and_says_how_to_measure_what_is_not(one
         assert (f"onebit bench {name} --results" in text) == (name != "accuracy")
 
 
+def test_no_method_is_the_best_where_all_are_equal(pages):
+    assert len({f"{found.metric:.3f}" for name, found in RECORDS["cost"].overall.items() if name != FLOAT}) == 1
+    assert f"every method {RECORDS['cost'].overall['bnn'].metric:.3f};" in (pages / "tracks.html").read_text()
+
+
 def test_the_overview_has_a_row_a_method_and_a_column_a_track_and_marks_the_largest(pages):
     text = (pages / "tracks.html").read_text()
     (table,) = Tables(text).tables

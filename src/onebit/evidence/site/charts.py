@@ -141,7 +141,7 @@ def _spokes(axes: Any, found: Found, methods: Sequence[str], marked: Mapping[str
     axes.set_theta_direction(-1)
     axes.plot(around, [1.0] * len(around), color=INK, linewidth=1.0, linestyle="--", label="float twin")
     for name in sorted(methods, key=lambda name: name in marked):
-        values = [found[name].parts[part] for part in parts]
+        values = [found[name].parts.get(part, math.nan) for part in parts]
         style = {"color": marked[name], "linewidth": 2.0, "label": name} if name in marked else {"color": GREY}
         axes.plot([*angles, angles[0]], [*values, values[0]], **{"linewidth": 0.6, "alpha": 1.0} | style)
     axes.set_ylim(*limits)

@@ -91,7 +91,10 @@ def overview(records: Records, results: str | Path) -> dict[str, Any]:
 
 
 def _said(record: Record, found: Mapping[str, Any]) -> str:
-    """The first three methods of a record, in a line."""
-    first = ", ".join(f"{name} {found[name].metric:.3f}" for name in charts.ranked(found)[:3])
+    """The first three methods of a record, in a line; none is first where all are equal."""
+    said = [(name, f"{found[name].metric:.3f}") for name in charts.ranked(found)]
+    first = ", ".join(f"{name} {metric}" for name, metric in said[:3])
+    if len(said) > 1 and len({metric for _, metric in said}) == 1:
+        first = f"every method {said[0][1]}"
     scale = "scale smoke, no evidence" if record.scale == "smoke" else f"scale {record.scale}"
     return f"{first or 'no method has all its cells'}; {scale}, {record.date[:10]}"
