@@ -10,7 +10,7 @@ from onebit.cli.show import RESULTS, note_missing
 
 
 def report(*, output: OutputWithDefault = Path("report"), results: Path = RESULTS, json: bool = False) -> None:
-    """Write one static site: every system with its components and verdicts, the operators, the engine's speed.
+    """Write one static site: systems with components and verdicts, operators, the engine's speed, methods compared.
 
     It works from disk, without a server.
 

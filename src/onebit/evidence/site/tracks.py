@@ -40,10 +40,11 @@ def page(record: Record) -> dict[str, Any]:
     methods = charts.ranked(found)
     if methods:
         figures.append(charts.bars(track, found))
-        if len(found[methods[0]].parts) > 2:
+        parts = len(found[methods[0]].parts)
+        if parts > 2:
             figures.append(charts.radar(track, found))
             grid = charts.small(track, found) if len(methods) > 2 else []
-        else:
+        elif parts == 2:  # a single one is the overall metric itself
             figures.append(charts.grouped(track, found))
     cost = charts.points(record)
     against = [charts.against(cost, *axis) for axis in charts.COSTS] if cost else []
