@@ -34,7 +34,7 @@ def smoke(methods=METHODS):
 
 @pytest.mark.parametrize("given", smoke(("bnn", "xnor", "xnor++", "react")), ids=lambda given: given.method)
 def test_what_is_timed_gives_the_bits_of_the_interpreter(given, tmp_path):
-    bits, _ = hardware.pair(given)
+    bits = hardware.built(given)
     example = network.inputs(given.examples())
     deploy.pack(bits, example[:1], tmp_path / "network.onebit")
     found = runtime.load(tmp_path / "network.onebit", threads=1).run(example.numpy())
@@ -46,11 +46,12 @@ def test_what_is_timed_gives_the_bits_of_the_interpreter(given, tmp_path):
 def test_the_peers_run_the_float_twin_of_the_network(tmp_path):
     pytest.importorskip("onnxruntime")
     [given] = smoke(("bnn",))
-    bits, twin = hardware.pair(given)
+    twin, exported = hardware.twin(given)
+    assert layers_of_bits(hardware.built(given))
     assert not layers_of_bits(twin)
-    assert layers_of_bits(bits)
     example = network.inputs(given.examples())[:1].contiguous()
-    path = deploy.float_onnx(twin, example, tmp_path / "twin.onnx")
+    path = tmp_path / "twin.onnx"
+    path.write_bytes(exported)
     with peers.torch_threads(1):
         opened, _ = peers.open_all(peers.Workload(lambda: twin, path, example.numpy()), (peers.TORCH, peers.ORT))
         results = [np.asarray(one.call()).reshape(-1) for one in opened.values()]
@@ -62,7 +63,7 @@ def test_the_peers_run_the_float_twin_of_the_network(tmp_path):
 
 def test_signs_are_balanced_as_after_training():
     [given] = smoke(("bnn",))
-    bits, _ = hardware.pair(given)
+    bits = hardware.built(given)
     shares = []
     for layer in layers_of_bits(bits):
         layer.register_forward_pre_hook(lambda _, x: shares.append((x[0] >= 0).float().mean().item()))

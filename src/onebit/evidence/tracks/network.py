@@ -68,7 +68,7 @@ class Network(NamedTuple):
         return model.eval()
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def examples(name: str) -> Dataset:
     """64 examples of a data set, or random images of a published size; kept, since all methods ask for the same."""
     if name not in PUBLISHED:
