@@ -125,8 +125,9 @@ def test_the_runs_of_a_statement_are_calls_of_its_measurement_and_all_different(
         runs = statement.runs(scale)
         assert runs
         assert len({json.dumps(run, sort_keys=True) for run in runs}) == len(runs)
-        for run in runs:
-            inspect.signature(statement.measure).bind(**run)
+        if type(statement).measured is Statement.measured:
+            for run in runs:
+                inspect.signature(statement.measure).bind(**run)
 
 
 @pytest.mark.parametrize("slug", claims.registry)

@@ -188,7 +188,7 @@ def test_the_training_metric_follows_from_times_and_deviations():
         for value, recipe in zip(given, recipes)
     ]
     times = {"seconds": 0.2, "float_seconds": 0.1, "bytes": None, "float_bytes": None}
-    rows += [invented(times, job=job("digits", method, 0, "small"), steps=3) for method in values]
+    rows += [invented(times, job=job("digits", method, 0, "small"), steps=3, memory=False) for method in values]
     found = tracks.registry["training"].summary(rows).overall["bnn"]
     assert found.parts == pytest.approx({"time": 0.5, "settings": 0.25})
     assert found.metric == pytest.approx(math.sqrt((0.5**2 + 0.25**2) / 2))
@@ -197,7 +197,8 @@ def test_the_training_metric_follows_from_times_and_deviations():
 def test_a_step_is_timed_against_the_twin_and_changes_no_thread_count(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     monkeypatch.setattr(training, "memory", lambda job: len(job["model"]))  # a process each, below
-    found = training.measure(cells.settings(job("digits", "bnn", 0, "smoke"), steps=1), str(tmp_path))
+    given = cells.settings(job("digits", "bnn", 0, "smoke"), steps=1, memory=True)
+    found = training.measure(given, str(tmp_path))
     assert found["seconds"] > 0
     assert found["float_seconds"] > 0
     assert found["bytes"] > found["float_bytes"]  # the twin's job names no scheme

@@ -1,6 +1,6 @@
 """Claims: what each paper says, re-checked by a command. One file a paper."""
 
-from onebit.evidence.claims import biper, mst, pokebnn, reste, stochastic_neurons  # noqa: F401 - each registers its claims
+from onebit.evidence.claims import bibench, biper, mst, pokebnn, reste, stochastic_neurons  # noqa: F401 - each registers its claims
 from onebit.evidence.claims.base import (
     FAILS,
     HOLDS,

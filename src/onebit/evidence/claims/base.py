@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from onebit.core.catalogue import System, find
 from onebit.core.registry import Registry, unknown
+from onebit.evidence import sweep
+from onebit.evidence.executors import Executor
 from onebit.evidence.statistics import Interval
 
 #: Smoke: seconds, for tests. Small: under five minutes a statement on two cores. Paper: the published set-up, for GPUs.
@@ -68,7 +72,8 @@ class Statement(ABC):
         published: the paper's own number and where it stands, or that there is none.
         unverified: what of the set-up could not be checked against the paper, empty for nothing.
         measure: a function at the top of a module, called with the settings of one run; gives what was measured, as
-            JSON has it. Statements that share it share runs of equal settings.
+            JSON has it. Statements that share it share runs of equal settings. Not there where :meth:`measured` is
+            another.
         version: of what ``measure`` does; raised when it changes, so that old runs are not taken for new ones.
     """
 
@@ -83,6 +88,21 @@ class Statement(ABC):
     def runs(self, scale: str) -> list[Settings]:
         """The settings of every run at a scale, seeds included, those that tell most first."""
 
+    def measured(
+        self, scale: str, folder: Path, *, jobs: int = 1, executor: Executor | None = None, progress: bool = False
+    ) -> list[sweep.Row]:
+        """The rows of :meth:`runs`: those that ``folder`` keeps, and the others measured now.
+
+        Args:
+            scale: one of ``SCALES``.
+            folder: of the claim's runs.
+            jobs, executor, progress: as for :func:`onebit.evidence.sweep.run`.
+        """
+        return sweep.run(
+            functools.partial(_measured, type(self)), sweep.named(self.runs(scale)), folder / "rows.jsonl",
+            version=version(self), jobs=jobs, executor=executor, progress=progress,
+        )  # fmt: skip
+
     @abstractmethod
     def judge(self, rows: Sequence[Row], scale: str) -> Verdict:
         """The verdict on the rows of :meth:`runs`, a pure function of them."""
@@ -90,6 +110,16 @@ class Statement(ABC):
     def figures(self, rows: Sequence[Row]) -> list[Figure]:
         """Plots of the rows."""
         return []
+
+
+def version(statement: Statement) -> str:
+    """What makes two runs of equal settings the same measurement."""
+    measure: Callable = statement.measure
+    return f"{measure.__module__}.{measure.__qualname__} {statement.version}"
+
+
+def _measured(kind: type[Statement], settings: dict[str, Any]) -> Mapping[str, Any]:
+    return kind.measure(**settings)
 
 
 class Claim:

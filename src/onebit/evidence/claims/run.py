@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from onebit.core.registry import unknown
-from onebit.evidence import sweep
-from onebit.evidence.claims.base import SCALES, Claim, Statement
+from onebit.evidence.claims.base import SCALES, Claim
 from onebit.evidence.executors import Executor
 from onebit.evidence.records import Record
 from onebit.learn.environment import describe
@@ -42,16 +38,7 @@ def recheck(
     if scale not in SCALES:
         raise ValueError(unknown("scale", scale, SCALES))
     statement, slug = claim.statement(number), claim.system.slug
-    cells = sweep.named(statement.runs(scale))
-    rows = sweep.run(
-        functools.partial(_measured, type(statement)),
-        cells,
-        Path(folder) / slug / "rows.jsonl",
-        version=version(statement),
-        jobs=jobs,
-        executor=executor,
-        progress=progress,
-    )
+    rows = statement.measured(scale, Path(folder) / slug, jobs=jobs, executor=executor, progress=progress)
     failed = [row for row in rows if row.error is not None]
     if failed:
         raise RunsFailed(f"{len(failed)} of {len(rows)} runs failed, the first, {failed[0].name}: {failed[0].error}")
@@ -77,12 +64,3 @@ def recheck(
         made_on=describe(),
     )
 
-
-def version(statement: Statement) -> str:
-    """What makes two runs of equal settings the same measurement."""
-    measure: Callable = statement.measure
-    return f"{measure.__module__}.{measure.__qualname__} {statement.version}"
-
-
-def _measured(kind: type[Statement], settings: dict[str, Any]) -> Mapping[str, Any]:
-    return kind.measure(**settings)

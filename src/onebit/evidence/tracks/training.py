@@ -65,7 +65,7 @@ def measure(given: dict[str, Any], root: str) -> dict[str, Any]:
 
     Returns:
         ``seconds`` and ``float_seconds``: medians; ``bytes`` and ``float_bytes``: peaks of processes of their own above
-        what they had before the network was built, ``None`` where the system does not tell.
+        what they had before the network was built, ``None`` where it is not wanted or the system does not tell.
     """
     pair = {"bits": given["job"], "float": cells.twin(given)["job"]}
     threads = torch.get_num_threads()
@@ -74,7 +74,7 @@ def measure(given: dict[str, Any], root: str) -> dict[str, Any]:
         timing = latency({name: stepper(Job.from_dict(each)) for name, each in pair.items()}, given["steps"], block=3)
     finally:
         torch.set_num_threads(threads)
-    taken = {name: memory(each) for name, each in pair.items()}
+    taken = {name: memory(each) if given["memory"] else None for name, each in pair.items()}
     return {
         "seconds": timing["bits"].median,
         "float_seconds": timing["float"].median,
@@ -139,7 +139,11 @@ class Training(Track):
             for task in tasks
         ]
         steps = 2 if smoke else STEPS
-        timed = [cells.settings(made(task, m, 0, recipes[0]), steps=steps) for task in tasks for m in with_twin(plan)]
+        timed = [
+            cells.settings(made(task, method, 0, recipes[0]), steps=steps, memory=not smoke)
+            for task in tasks
+            for method in with_twin(plan)
+        ]
         return [*trainings(jobs), Phase(measure, timed, cells.VERSION, alone=True)]
 
     def column(self, settings: Mapping[str, Any]) -> str:
