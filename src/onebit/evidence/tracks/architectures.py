@@ -24,7 +24,7 @@ class Architectures(Track):
 
     #: Unless others are asked for.
     tasks = ("mnist",)
-    architectures = ("convnet", "vgg-small", "resnet20", "mlp", "transformer", "gru-classifier")
+    architectures = ("convnet", "vgg-small", "resnet20", "mlp", "vit", "gru-classifier")
     seeds = 2
     #: Half of what the accuracy track takes: deep networks take their time.
     examples = 2000
