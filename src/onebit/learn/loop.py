@@ -186,7 +186,8 @@ class Loop:
             for buffer in self.model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         if self.recipe.reestimate_batches:
-            reestimate(self.model, self.batches.inputs(self.recipe.reestimate_batches))
+            inputs = self.batches.inputs(self.recipe.reestimate_batches)
+            reestimate(self.model, inputs, self.recipe.reestimate_passes)
 
     def _measure(self, split: Split) -> Metrics | None:
         if not len(split):

@@ -112,10 +112,10 @@ class Decisive(OfTrack):
         best, worst = max(found, key=found.__getitem__), min(found, key=found.__getitem__)
         far = found[best] >= 1.05 * found[worst]
         outcome = HOLDS if len(differ) >= 3 and far else IN_PART if differ else FAILS
+        said = f"{len(differ)} of {len(tasks)} tasks ({', '.join(differ) or 'none'})"
         return Verdict(
             outcome,
-            f"Operators differ beyond the seeds in {len(differ)} of {len(tasks)} tasks ({', '.join(differ) or 'none'}); "
-            f"overall {best} is best with {found[best]:.3f}, {worst} worst with {found[worst]:.3f}.",
+            f"Operators differ beyond the seeds in {said}; overall {best} is best with {found[best]:.3f}, {worst} worst with {found[worst]:.3f}.",
             {f"overall, {method}": value for method, value in found.items()}
             | {f"p, {task}": p for task, p in chances.items()},
             baselines=("the float network of the same architecture, recipe and seed",),
