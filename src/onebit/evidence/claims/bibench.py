@@ -115,7 +115,8 @@ class Decisive(OfTrack):
         said = f"{len(differ)} of {len(tasks)} tasks ({', '.join(differ) or 'none'})"
         return Verdict(
             outcome,
-            f"Operators differ beyond the seeds in {said}; overall {best} is best with {found[best]:.3f}, {worst} worst with {found[worst]:.3f}.",
+            f"Operators differ beyond the seeds in {said}; overall {best} is best with {found[best]:.3f}, "
+            f"{worst} worst with {found[worst]:.3f}.",
             {f"overall, {method}": value for method, value in found.items()}
             | {f"p, {task}": p for task, p in chances.items()},
             baselines=("the float network of the same architecture, recipe and seed",),
