@@ -24,9 +24,11 @@ from onebit.evidence.claims.base import (
     register,
 )
 from onebit.evidence.claims.drawing import strips
+from onebit.evidence.engine import peers
+from onebit.evidence.engine.shape import Shape
 from onebit.evidence.executors import Executor
 from onebit.evidence.statistics import interval
-from onebit.evidence.tracks import FLOAT, Plan
+from onebit.evidence.tracks import FLOAT, Plan, hardware
 from onebit.evidence.tracks.cells import Cell
 
 #: The operators of the paper.
@@ -242,4 +244,57 @@ class Costly(OfTrack):
         )
 
 
-register("bibench", Decisive(), Varies(), Robust(), Costly())
+class Edge(OfTrack):
+    """Single layers in the engine against the same layers in ONNX Runtime, float32; one thread, in turns."""
+
+    track = "hardware"
+    text = "Bits make inference faster and smaller where it is measured, though less than in theory."
+    threshold = (
+        "convolutions of bits of 14x14 are faster than float ones by less than theory at every number of channels, by "
+        "5 times or more at 256 channels, and slower below 64 channels; in part: the first two"
+    )
+    published = "promising speed and size on ARM boards and phones; no number that could be read"
+    unverified = "processors and engines of the paper are others: ARM, Larq and daBNN"
+
+    def plan(self, scale: str) -> Plan:
+        return Plan(scale) if scale == "small" else Plan(scale, OPERATORS[:1])
+
+    def judge(self, rows: Sequence[Row], scale: str) -> Verdict:
+        layers = _layers(rows)
+        below = all(measured < theory for theory, measured in layers.values())
+        wide, narrow = layers[max(layers)][1], [measured for width, (_, measured) in layers.items() if width < 64]
+        fast, slow = wide >= 5, all(measured < 1 for measured in narrow)
+        said = ", ".join(f"{measured:.1f} of {theory:.0f} at {width}" for width, (theory, measured) in layers.items())
+        return Verdict(
+            HOLDS if below and fast and slow else IN_PART if below and fast else FAILS,
+            f"Times as fast as ONNX Runtime float32, measured of theory, by channels: {said}.",
+            {f"measured, {width} channels": measured for width, (_, measured) in layers.items()}
+            | {f"theory, {width} channels": theory for width, (theory, _) in layers.items()},
+            baselines=("the same convolution in ONNX Runtime, float32",),
+        )
+
+    def figures(self, rows: Sequence[Row]) -> list[Figure]:
+        layers = _layers(rows)
+
+        def draw(axes: Any) -> None:
+            axes.plot(list(layers), [theory for theory, _ in layers.values()], marker="o", label="in theory")
+            axes.plot(list(layers), [measured for _, measured in layers.values()], marker="o", label="measured")
+            axes.set(xscale="log", yscale="log", xlabel="channels", ylabel="times as fast as float32")
+            axes.set_xticks(list(layers), [str(width) for width in layers])
+            axes.legend()
+
+        return [Figure("layers", "Convolutions 3x3 of 14x14 on one thread.", draw)]
+
+
+def _layers(rows: Sequence[Row]) -> dict[int, tuple[float, float]]:
+    """Theoretical and measured speed-up of the single layers by their channels."""
+    found = [row for row in rows if "layer" in row]
+    return {row["layer"][1]: (hardware.theory(Shape(*row["layer"])), _measured(row)) for row in found}
+
+
+def _measured(row: Row) -> float:
+    """How many times as fast as the float layer a layer of bits is that gives floats."""
+    return row["peers"][peers.ORT]["median"] / row["engine"]["float"]["median"]
+
+
+register("bibench", Decisive(), Varies(), Robust(), Costly(), Edge())
