@@ -8,10 +8,10 @@ namespace onebit {
 
 inline float power_of_two(std::int32_t k) { return std::bit_cast<float>(static_cast<std::uint32_t>(k + 127) << 23); }
 
+// Without a branch, so that compilers can make vectors of it: NaN goes through as -104 and is put back at the end.
 inline float exp(float x) {
-    if (x != x) return x;
-    float c = x < -104.0f ? -104.0f : x;
-    c = c > 89.0f ? 89.0f : c;
+    float c = x > -104.0f ? x : -104.0f;
+    c = c < 89.0f ? c : 89.0f;
     float n = c * 0x1.715476p+0f;
     n = n + 0x1.8p+23f;
     n = n - 0x1.8p+23f;
@@ -28,7 +28,8 @@ inline float exp(float x) {
     p = p + 1.0f;
     const auto k = static_cast<std::int32_t>(n);
     const std::int32_t half = k >> 1;
-    return p * power_of_two(half) * power_of_two(k - half);
+    p = p * power_of_two(half) * power_of_two(k - half);
+    return x != x ? x : p;
 }
 
 inline float magnitude(float x) { return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0x7fffffffu); }

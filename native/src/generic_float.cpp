@@ -13,6 +13,15 @@ namespace onebit {
 
 namespace {
 
+// `Columns` neighbours of one row of a product: their sums stay in registers, each in the order of the rows of `matrix`.
+template <int Columns>
+void dot(const float* row, std::int64_t inner, const float* matrix, std::int64_t stride, float* out) {
+    float sums[Columns] = {};
+    for (std::int64_t k = 0; k < inner; ++k)
+        for (int c = 0; c < Columns; ++c) sums[c] = sums[c] + row[k] * matrix[k * stride + c];
+    for (int c = 0; c < Columns; ++c) out[c] = sums[c];
+}
+
 void matmul(const Call& call) {
     const Shape &a = *call.in[0].shape, &b = *call.in[1].shape, &out = *call.out.shape;
     const std::int64_t rows = a[a.size() - 2], inner = a.back(), columns = b.back();
@@ -27,9 +36,10 @@ void matmul(const Call& call) {
                 const float* row = x + ((offsets[0] + i * steps[0]) * rows + r) * inner;
                 const float* matrix = y + (offsets[1] + i * steps[1]) * inner * columns;
                 float* result = z + ((at + i) * rows + r) * columns;
-                for (std::int64_t c = 0; c < columns; ++c) result[c] = 0.0f;
-                for (std::int64_t k = 0; k < inner; ++k)
-                    for (std::int64_t c = 0; c < columns; ++c) result[c] = result[c] + row[k] * matrix[k * columns + c];
+                std::int64_t c = 0;
+                for (; c + 32 <= columns; c += 32) dot<32>(row, inner, matrix + c, columns, result + c);
+                for (; c + 8 <= columns; c += 8) dot<8>(row, inner, matrix + c, columns, result + c);
+                for (; c < columns; ++c) dot<1>(row, inner, matrix + c, columns, result + c);
             }
         });
     });
