@@ -161,7 +161,7 @@ class Loop:
         return row
 
     def _row(self, epoch: int, began: float) -> Row:
-        self._settle()
+        self._settle(len(self.validation) > 0)
         examples = self.plan.per_epoch * self.batches.size
         means = {name: self._summed(value) / examples for name, value in self.totals.items()}
         found = self._measure(self.validation)
@@ -180,14 +180,18 @@ class Loop:
             extra=means,
         )
 
-    def _settle(self) -> None:
-        """Make the network ready for evaluation, the same in all processes."""
+    def _settle(self, measured: bool) -> None:
+        """Make the network ready for evaluation, the same in all processes.
+
+        Args:
+            measured: whether an evaluation follows.
+        """
         if self.accelerator.num_processes > 1:
             for buffer in self.model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         if self.recipe.reestimate_batches:
             inputs = self.batches.inputs(self.recipe.reestimate_batches)
-            reestimate(self.model, inputs, self.recipe.reestimate_passes)
+            reestimate(self.model, inputs, self.recipe.reestimate_in_order and measured)
 
     def _measure(self, split: Split) -> Metrics | None:
         if not len(split):
@@ -214,7 +218,7 @@ class Loop:
                 weights = checkpoints.load(self.folder / run.BEST)
             self.model.load_state_dict(weights or {})
         broadcast(self.model, self.plan.complete)
-        self._settle()
+        self._settle(True)
         self.model.eval()
         history = History(tuple(self.rows), self.stages, self._measure(self.data.test))
         if self.folder is not None and self.main:

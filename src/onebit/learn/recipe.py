@@ -93,8 +93,7 @@ class Recipe:
         gradient_clip: largest Euclidean norm of all gradients together.
         reestimate_batches: before every evaluation and at the end the statistics of batch norms are computed anew over
             so many training batches; 0: running averages. Weights of bits that flip make running averages stale.
-        reestimate_passes: over these batches; with 2 or more, statistics are those of a network whose norms work as in
-            evaluation, see :func:`onebit.learn.reestimate`.
+        reestimate_in_order: norm by norm, as evaluation has it (:func:`onebit.learn.reestimate`); a pass for each norm.
         augment: ``true``: as is customary for the data set; ``false``: none; or an ``Augment``.
         stages: training in several stages, such as real and then binary weights.
         validation: share of the training examples held out to choose by, 0..0.5; the test part is never chosen by.
@@ -130,7 +129,7 @@ class Recipe:
     distillation: Distillation | None = None
     gradient_clip: float | None = None
     reestimate_batches: int = 32
-    reestimate_passes: int = 1
+    reestimate_in_order: bool = False
     augment: bool | Augment = True
     stages: tuple[Stage, ...] = ()
     validation: float = 0.1
@@ -145,7 +144,6 @@ class Recipe:
         check_int("epochs", self.epochs, 0)
         check_int("batch_size", self.batch_size, 1)
         check_int("reestimate_batches", self.reestimate_batches, 0)
-        check_int("reestimate_passes", self.reestimate_passes, 1)
         check_int("seed", self.seed, 0)
         for name in ("patience", "threads"):
             if getattr(self, name) is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from onebit.core.errors import check_range
 from onebit.learn.randomness import preserved
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -23,7 +23,7 @@ def with_statistics(model: nn.Module) -> list[nn.Module]:
     ]
 
 
-def reestimate(model: nn.Module, batches: Iterable[Tensor], passes: int = 1) -> None:
+def reestimate(model: nn.Module, batches: Iterable[Tensor], in_order: bool = False) -> None:
     """Set the running statistics of every batch norm to their plain average over ``batches``.
 
     Batch norms run in training mode with a cumulative average, everything else in evaluation mode: that is the network
@@ -31,54 +31,78 @@ def reestimate(model: nn.Module, batches: Iterable[Tensor], passes: int = 1) -> 
     before.
 
     In that pass a norm sees what the norms before it make of each batch by the batch's own statistics, not by those
-    that it is given in the end. In a further pass all norms are as in evaluation and their inputs are averaged once
-    more. The n-th pass makes the n-th norm in a row exact: as many passes as there are norms change nothing any more,
-    few are near it. Where sums of bits lie close to the next threshold, that can be points of accuracy.
+    that it is given in the end. ``in_order`` takes the norms one after the other, those before already with what they
+    were given, everything in evaluation mode: what a norm then has is the average over what it gets in evaluation.
+    Where sums of bits lie close to a threshold, or a norm follows a maximum, that is points of accuracy. It takes a
+    pass for each norm, as far as that norm.
 
     Args:
         model: any network; one without batch norms is left alone.
         batches: inputs ``(N, ...)`` each; at least one.
-        passes: over the batches, 1 or more.
+        in_order: one norm after the other.
     """
-    check_range("passes", passes, 1)
     norms = with_statistics(model)
     if not norms:
         return
-    given = list(batches) if passes > 1 else batches
+    given = list(batches) if in_order else batches
     _estimate(model, norms, given)
-    for _ in range(passes - 1):
-        _settle(model, norms, given)
+    if in_order:
+        calls = _calls(model, norms, given[0])  # type: ignore[index]
+        for norm in dict.fromkeys(calls):
+            _settle(model, norm, calls.count(norm), given)
 
 
-def _settle(model: nn.Module, norms: list[nn.Module], batches: Iterable[Tensor]) -> None:
-    """Statistics of what the norms are given when all of them work as in evaluation."""
-    copies = [copy.deepcopy(norm) for norm in norms]
-    for made in copies:
-        made.reset_running_stats()  # type: ignore[operator]
-        made.momentum = None  # type: ignore[assignment]
-        made.train()
-    hooks = [norm.register_forward_pre_hook(_look(made)) for norm, made in zip(norms, copies)]
+def _calls(model: nn.Module, norms: list[nn.Module], inputs: Tensor) -> list[nn.Module]:
+    """The norms in the order in which they are called."""
+    found: list[nn.Module] = []
+    hooks = [norm.register_forward_pre_hook(lambda norm, _: found.append(norm)) for norm in norms]
+    _run(model, [inputs])
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+class _Enough(Exception):
+    """The norm that was waited for has been called."""
+
+
+def _settle(model: nn.Module, norm: nn.Module, calls: int, batches: Iterable[Tensor]) -> None:
+    """Statistics of what one norm is given in evaluation, ``calls`` times by each batch."""
+    made = copy.deepcopy(norm)
+    made.reset_running_stats()  # type: ignore[operator]
+    made.momentum = None  # type: ignore[assignment]
+    made.train()
+    left = calls
+
+    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal left
+        made(*inputs)
+        left -= 1
+        if not left:
+            left = calls
+            raise _Enough
+
+    hook = norm.register_forward_pre_hook(look)
+    try:
+        _run(model, batches)
+    finally:
+        hook.remove()
+    for name in STATISTICS:
+        getattr(norm, name).copy_(getattr(made, name))
+
+
+def _run(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Call the network on every batch in evaluation mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad(), preserved(model):
             for inputs in batches:
-                model(inputs)
+                with contextlib.suppress(_Enough):
+                    model(inputs)
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, training in modes:
             module.training = training
-    for norm, made in zip(norms, copies):
-        for name in STATISTICS:
-            getattr(norm, name).copy_(getattr(made, name))
-
-
-def _look(made: nn.Module) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        made(*inputs)
-
-    return look
 
 
 def _estimate(model: nn.Module, norms: list[nn.Module], batches: Iterable[Tensor]) -> None:

@@ -15,7 +15,7 @@ SCALES = ("smoke", "small", "paper")
 METHODS = ("bnn", "xnor", "dorefa", "bireal", "xnor++", "react", "recu", "fda", "biper", "reste")
 #: What the float twin is called among the methods.
 FLOAT = "float"
-PAPER = Recipe(epochs=200, batch_size=128, learning_rate=1e-3, validation=0.0, reestimate_passes=3)
+PAPER = Recipe(epochs=200, batch_size=128, learning_rate=1e-3, validation=0.0, reestimate_in_order=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Task:
             augment=False,
             validation=0.0,
             reestimate_batches=8,
-            reestimate_passes=3,
+            reestimate_in_order=True,
             threads=1,
         )
 
