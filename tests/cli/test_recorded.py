@@ -41,3 +41,12 @@ def test_the_page_of_the_benchmark_names_every_track_and_its_overall_metric():
     text = Page("docs/benchmark.md").text
     for name in tracks.registry:
         assert f"| `{name}` |" in text
+
+
+def test_the_accuracies_of_the_readme_are_those_of_the_newest_record():
+    made = tracks.newest(RESULTS, "accuracy")
+    lines = Page("README.md").text.splitlines()
+    start = next(n for n, line in enumerate(lines) if "(`onebit bench accuracy`)" in line) + 2
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start : lines.index("", start)]]
+    expected = [[row[0] if row[0] == "float" else f"`{row[0]}`", *row[1:6]] for row in made.summary.rows]
+    assert [[row[0].replace("float twin", "float"), *row[1:]] for row in shown] == expected
