@@ -221,7 +221,9 @@ def against(found: Sequence[Point], cost: str, said: str) -> dict[str, str]:
             at = [getattr(point, cost) for point in bits]
             axes.plot(at, [p.score for p in bits], ".", color=color, markersize=7, alpha=0.8, label=group)
         axes.set(xscale="log", xlabel=said, ylabel="accuracy or other measure, %")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        costs = [getattr(point, cost) for point in found]
+        steps = (1, 2, 5) if max(costs) < 300 * max(min(costs), 1) else (1,)  # more labels would overlap
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, fontsize=8)
