@@ -119,8 +119,8 @@ class Training(Track):
 
     #: Unless others are asked for.
     tasks = ("mnist",)
-    epochs = 4
-    examples = 1000
+    epochs = 6
+    examples = 2000
 
     def phases(self, plan: Plan) -> list[Phase]:
         smoke = plan.scale == "smoke"
