@@ -118,7 +118,9 @@ def test_the_report_comes_back_word_for_word(scheme: str, tmp_path):
 @pytest.mark.parametrize("name", sorted(models.registry))
 @pytest.mark.parametrize("scheme", [None, "biper", schemes.dorefa(2, 3)], ids=["float", "biper", "settings"])
 def test_a_model_built_by_name_loads_without_it(name: str, scheme, tmp_path):
-    sizes = {"pokebnn": {"blocks": [1, 1], "channels": [8, 16]}}.get(name, {"width": 4})  # its width is a factor
+    # The width of pokebnn is a factor; dfsmn has two.
+    other = {"pokebnn": {"blocks": [1, 1], "channels": [8, 16]}, "dfsmn": {"hidden": 8, "memory": 4}}
+    sizes = other.get(name, {"width": 4})
     model = models.build(name, num_classes=3, scheme=scheme, **sizes).eval()
     onebit.save(model, tmp_path / "m")
     loaded = onebit.load(tmp_path / "m")
