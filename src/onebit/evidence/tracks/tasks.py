@@ -9,7 +9,7 @@ from typing import Any
 from onebit.core.registry import Registry, unknown
 from onebit.learn import Job, ModelSpec, Recipe
 
-#: Smoke: seconds, for tests. Small: 20 to 30 seconds a training on one core. Paper: the whole data, for hours or a GPU.
+#: Smoke: seconds, for tests. Small: most trainings below half a minute on one core. Paper: the whole data, on a GPU.
 SCALES = ("smoke", "small", "paper")
 #: Methods that are compared unless others are asked for: the eight operators of [Qin2023], BiPer, ReSTE.
 METHODS = ("bnn", "xnor", "dorefa", "bireal", "xnor++", "react", "recu", "fda", "biper", "reste")
